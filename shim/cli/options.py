@@ -1,0 +1,153 @@
+"""Command-line options to `Settings`, and what is wrong with a setting said in one sentence."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from pydantic import ValidationError
+
+from shim.cli.problem import Problem, warn
+from shim.settings import CONFIG_FILE_VARIABLE, PREFIX, Settings, config_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic_core import ErrorDetails
+
+OPTION_OF: dict[str, str] = {
+    "upstream": "URL",
+    "profile": "NAME",
+    "default_model": "MODEL",
+    "log_level": "LEVEL",
+}
+"""Settings that every command talking to the upstream has as options, with their placeholder."""
+
+Command = Any
+
+
+def settings_options(*names: str) -> Callable[[Command], Command]:
+    """Add options for these settings, `--config` and `--set`; the command gets them as keyword arguments.
+
+    Args:
+        names: Fields of `Settings`; help texts are the fields' own descriptions.
+    """
+
+    def decorate(command: Command) -> Command:
+        command = click.option(
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Any other setting, by its name; may be repeated.",
+        )(command)
+        command = click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            help=f"TOML file of settings. [default: {CONFIG_FILE_VARIABLE}, else the user's config folder]",
+        )(command)
+        for name in reversed(names):
+            command = _option(name)(command)
+        return command
+
+    return decorate
+
+
+def _option(name: str) -> Callable[[Command], Command]:
+    field = Settings.model_fields[name]
+    default = "" if field.default is None else f" [default: {field.default}]"
+    flag = "--" + name.replace("_", "-")
+    metavar = OPTION_OF.get(name, name.rsplit("_", 1)[-1].upper())
+    return click.option(flag, name, metavar=metavar, help=f"{field.description}{default}")
+
+
+def read_settings(
+    *, config: Path | None = None, assignments: tuple[str, ...] = (), **options: Any
+) -> Settings:
+    """Build the settings: options first, then environment, file, defaults.
+
+    Args:
+        config: The TOML file, if one was named.
+        assignments: `name=value` pairs.
+        options: Settings by name; None means not given.
+
+    Raises:
+        Problem: A setting is unknown or wrong; it says which, where it comes from and how to mend it.
+    """
+    if config is not None:
+        os.environ[CONFIG_FILE_VARIABLE] = str(config)
+    _check_file_exists(option=config is not None)
+    given = {name: value for name, value in options.items() if value is not None} | _assigned(assignments)
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise _problem(error.errors()[0], given) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Problem(f"{config_file()} is not valid TOML: {error}.", "mend that line.") from None
+    except OSError as error:
+        raise Problem(
+            f"{config_file()} cannot be read: {error.strerror}.", "name another file with --config."
+        ) from None
+
+
+def _check_file_exists(*, option: bool) -> None:
+    if os.environ.get(CONFIG_FILE_VARIABLE) and not config_file().is_file():
+        source = "--config" if option else CONFIG_FILE_VARIABLE
+        raise Problem(f"{source} names {config_file()}, which is no file.", f"create it, or drop {source}.")
+
+
+def _assigned(assignments: tuple[str, ...]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in assignments]
+    for name, separator, _ in pairs:
+        if not separator:
+            raise Problem(f"--set {name} has no value.", f"write --set {name}=VALUE.")
+        _check_known(name.strip(), "--set")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _check_known(name: str, source: str) -> None:
+    if name in Settings.model_fields:
+        return
+    close = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    fix = f"did you mean {close[0]}?" if close else f"one of: {', '.join(Settings.model_fields)}."
+    raise Problem(f"{source} has an unknown setting, {name}.", fix)
+
+
+def _problem(error: ErrorDetails, given: dict[str, Any]) -> Problem:
+    name = str(error["loc"][0]) if error["loc"] else "settings"
+    if error["type"] == "extra_forbidden":
+        try:
+            _check_known(name, str(config_file()))
+        except Problem as problem:
+            return problem
+    reason = error["msg"].removeprefix("Value error, ").rstrip(".")
+    field = Settings.model_fields.get(name)
+    about = (field.description or "").rstrip(".") if field else ""
+    return Problem(
+        f"Setting {name} is wrong: {reason}.", f"correct it {_source(name, given)}. It is: {about.lower()}."
+    )
+
+
+def _source(name: str, given: dict[str, Any]) -> str:
+    if name in given:
+        return f"in --{name.replace('_', '-')} (or --set {name}=...)"
+    variable = f"{PREFIX}{name}".upper()
+    return f"in the environment, {variable}" if variable in os.environ else f"in {config_file()}"
+
+
+def warn_of_risks(settings: Settings) -> None:
+    """Warn of what starts well and surprises later: no key, or a key open to the network."""
+    if settings.upstream_key is None and settings.preset.needs_key:
+        warn(
+            f"no upstream key: each client must bring its own as its API key; or set {settings.preset.key_variable}."
+        )
+    local = settings.host in {"127.0.0.1", "localhost", "::1"}
+    if settings.upstream_key is not None and not local and not settings.client_tokens:
+        warn(
+            f"everyone who reaches {settings.host} spends with your key; set {PREFIX}CLIENT_TOKENS to let only "
+            "known clients in."
+        )

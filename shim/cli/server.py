@@ -1,0 +1,133 @@
+"""The shim on a socket: in the foreground for `serve`, on a thread for `demo` and `codex`."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from shim.cli.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shim.settings import Settings
+
+GRACE_SECONDS = 5
+"""Time that open streams get to end after Ctrl-C."""
+
+ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket, so that a taken port is known before anything else is started.
+
+    Raises:
+        Problem: The address cannot be used; it says what to do.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise _bind_problem(error, host, port) from None
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does not, for a socket made so
+    return listening
+
+
+def _bind_problem(error: OSError, host: str, port: int) -> Problem:
+    if error.errno == errno.EADDRINUSE:
+        return Problem(
+            f"Port {port} is already in use on {host}.",
+            f"stop the program that has it, or take another port: --port {port % 65535 + 1} (--port 0 takes a free one).",
+        )
+    if error.errno == errno.EACCES:
+        return Problem(f"Port {port} needs rights that you do not have.", "take a port above 1023, with --port.")
+    return Problem(
+        f"Cannot listen on {host}: {error.strerror or error}.",
+        "give an address of this machine with --host, such as 127.0.0.1.",
+    )
+
+
+def base_url(listening: socket.socket) -> str:
+    """What clients on this machine configure, such as `http://127.0.0.1:4000/v1`."""
+    host, port = listening.getsockname()[:2]
+    shown = ANY_ADDRESS.get(host) or (f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}/v1"
+
+
+def _config(settings: Settings) -> uvicorn.Config:
+    from shim.http import create_app  # noqa: PLC0415 -- slow to import, and not needed to refuse a taken port
+    from shim.http.guards import Misconfigured  # noqa: PLC0415
+
+    try:
+        app = create_app(settings)
+    except Misconfigured as error:
+        raise Problem(str(error), f"set {settings.preset.key_variable}, or drop the client tokens.") from None
+    return uvicorn.Config(
+        app,
+        loop="auto",
+        http="httptools",
+        ws="websockets-sansio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def serve_forever(settings: Settings, listening: socket.socket) -> None:
+    """Serve until the process is asked to end."""
+    from shim.http.logs import configure_logging  # noqa: PLC0415
+
+    configure_logging(settings)
+    uvicorn.Server(_config(settings)).run(sockets=[listening])
+
+
+class _Threaded(uvicorn.Server):
+    """Uvicorn's server without signal handlers, telling when it accepts."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.settled = threading.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.settled.set()
+
+    def serve_on_thread(self, listening: socket.socket) -> None:
+        try:
+            with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
+                runner.run(self.serve([listening]))
+        finally:
+            self.settled.set()
+
+
+@contextmanager
+def in_thread(settings: Settings, listening: socket.socket) -> Iterator[str]:
+    """Serve on a thread while the context is open; yields the base URL.
+
+    Raises:
+        Problem: The endpoint did not start.
+    """
+    server = _Threaded(_config(settings))
+    thread = threading.Thread(target=server.serve_on_thread, args=[listening], name="grid-shim", daemon=True)
+    with listening:
+        thread.start()
+        server.settled.wait()
+        if not server.started:
+            raise Problem("The endpoint did not start.", "run grid-shim serve, which shows why.")
+        try:
+            yield base_url(listening)
+        finally:
+            server.should_exit = True
+            thread.join()

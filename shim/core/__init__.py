@@ -1,0 +1,1 @@
+"""The translation, pure: no I/O, no clock, no randomness, no environment, no logging."""

@@ -1,0 +1,327 @@
+"""Deltas as the events of a response: every rule of the Responses stream lives here.
+
+One item is open at a time. `_door` is the only place where events are numbered and padded and where items take
+their place in the output. A call is told as it grows, but it is released (`output_item.done`) only once the
+upstream has given its finish reason, since clients run a call when they see it whole; until then everything after
+the first call waits in line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeVar, assert_never, cast
+
+from shim.core.calls import CALL_BUILDERS, CallBuilder, CompactionBuilder
+from shim.core.deltas import (
+    CallArguments,
+    CallStart,
+    Citation,
+    Delta,
+    Finish,
+    FinishReason,
+    ReasoningText,
+    RefusalText,
+    Served,
+    Text,
+    Used,
+)
+from shim.core.items import UNNUMBERED, Builder, Door, MessageBuilder, ReasoningBuilder, SummaryBuilder
+from shim.core.source import Source
+from shim.core.tools import Declared, Toolbox
+from shim.errors import Fault, UpstreamFault, cut_stream
+from shim.wire.events import ErrorEvent, Event, Lifecycle, OutputTextDelta
+from shim.wire.output import ItemStatus, OutputItem
+from shim.wire.response import (
+    IncompleteDetails,
+    InputTokensDetails,
+    OutputTokensDetails,
+    Response,
+    ResponseError,
+    ResponseStatus,
+    Usage,
+)
+
+AnyBuilder = TypeVar("AnyBuilder", bound=Builder)
+
+State = Literal["new", "open", "finished", "ended"]
+Act = Literal["start", "feed", "finish", "fail"]
+
+TRANSITIONS: dict[tuple[State, Act], State] = {
+    ("new", "start"): "open",
+    ("open", "feed"): "open",
+    ("open", "finish"): "ended",
+    ("open", "fail"): "ended",
+    ("finished", "feed"): "finished",
+    ("finished", "finish"): "ended",
+    ("finished", "fail"): "ended",
+}
+"""What may be done when. `feed` with a finish reason leads from open to finished; anything else is an error."""
+
+
+class IllegalTransitionError(AssertionError):
+    """The assembler was driven wrongly: our fault, never the upstream's."""
+
+
+class Shape(NamedTuple):
+    """How a response is to be told.
+
+    `reasoning` says where reasoning appears; `seal` makes `encrypted_content` where the client asked for it;
+    `compact` seals the summary if the answer is to be one compaction item.
+    """
+
+    toolbox: Toolbox
+    reasoning: Literal["content", "summary"] = "content"
+    seal: Callable[[str], str] | None = None
+    compact: Callable[[str], str] | None = None
+    obfuscation: bool = True
+
+
+NO_USAGE = Usage(
+    input_tokens=0,
+    input_tokens_details=InputTokensDetails(cached_tokens=0, cache_write_tokens=0),
+    output_tokens=0,
+    output_tokens_details=OutputTokensDetails(reasoning_tokens=0),
+    total_tokens=0,
+)
+"""Usage that the upstream did not tell: clients end the turn over a response without it."""
+
+_INCOMPLETE: dict[FinishReason, IncompleteDetails] = {
+    "length": IncompleteDetails(reason="max_output_tokens"),
+    "content_filter": IncompleteDetails(reason="content_filter"),
+}
+
+
+@dataclass(slots=True)
+class Assembler:
+    """Tells one response. `template` is the response as it begins; `source` gives ids, time and padding."""
+
+    template: Response
+    shape: Shape
+    source: Source
+    state: State = "new"
+    usage: Usage | None = None
+    served: Served | None = None
+    reason: FinishReason | None = None
+    output: list[OutputItem] = field(default_factory=list)
+    final: Response | None = None
+    _events: list[Event] = field(default_factory=list)
+    _number: int = 0
+    _next_index: int = 0
+    _open: Builder | None = None
+    _open_key: int | None = None
+    _line: dict[int | str, list[Delta]] = field(default_factory=dict)
+    _tools: dict[int, Declared] = field(default_factory=dict)
+    _call_ids: set[str] = field(default_factory=set)
+    _called: bool = False
+
+    # -- acts -------------------------------------------------------------------------------------------------
+
+    def start(self) -> list[Event]:
+        """The upstream has accepted: `created` and `in_progress`."""
+        self._enter("start")
+        self._lifecycle("response.created", self._response("in_progress"))
+        self._lifecycle("response.in_progress", self._response("in_progress"))
+        return self._take()
+
+    def feed(self, deltas: list[Delta]) -> list[Event]:
+        """The model said more."""
+        self._enter("feed")
+        for delta in deltas:
+            self._feed(delta)
+        return self._take()
+
+    def finish(self) -> list[Event]:
+        """The upstream's stream has ended: well if there was a finish reason, else it was cut."""
+        if self.reason is None:
+            return self.fail(cut_stream())
+        if self.shape.compact and not self.output:
+            return self.fail(UpstreamFault("The model wrote no summary to compact the conversation into."))
+        self._enter("finish")
+        details = _INCOMPLETE.get(self.reason)
+        response = self._response("incomplete" if details else "completed")
+        response["incomplete_details"] = details
+        response["completed_at"] = None if details else self.source.now()
+        return self._end("response.incomplete" if details else "response.completed", response)
+
+    def fail(self, fault: Fault) -> list[Event]:
+        """Something went wrong after the start: an `error` event, then `response.failed`."""
+        self._enter("fail")
+        self._door(ErrorEvent(type="error", error=fault.body, sequence_number=UNNUMBERED))
+        if self._open is not None and len(self.output) > self._open.output_index:
+            self.output[self._open.output_index] = self._open.snapshot("incomplete")
+        response = self._response("failed")
+        response["usage"] = None
+        response["error"] = ResponseError(code=fault.response_code, message=fault.message)
+        return self._end("response.failed", response)
+
+    def heartbeat(self) -> list[Event]:
+        """A further `in_progress`, to show that the stream lives; nothing before the start or after the end."""
+        if self.state not in ("open", "finished"):
+            return []
+        self._lifecycle("response.in_progress", {**self.template})
+        return self._take()
+
+    def _enter(self, act: Act) -> None:
+        state = TRANSITIONS.get((self.state, act))
+        if state is None:
+            raise IllegalTransitionError(f"{act} in state {self.state}")
+        self.state = state
+
+    # -- deltas -----------------------------------------------------------------------------------------------
+
+    def _feed(self, delta: Delta) -> None:
+        match delta:
+            case Served():
+                self.served = delta
+            case Used():
+                self.usage = delta.usage
+            case Finish():
+                self._finish(delta.reason)
+            case _ if self.shape.compact and not isinstance(delta, Text):
+                pass  # only the summary counts, whatever else the model does
+            case _ if self._open_key is not None and not self._belongs(delta):
+                self._line.setdefault(_place(delta), []).append(delta)
+            case _:
+                self._grow(delta)
+
+    def _belongs(self, delta: Delta) -> bool:
+        """Whether a delta belongs to the open call."""
+        return isinstance(delta, CallArguments) and delta.key == self._open_key
+
+    def _grow(self, delta: Text | ReasoningText | RefusalText | Citation | CallStart | CallArguments) -> None:
+        match delta:
+            case Text() if self.shape.compact:
+                self._compaction(self.shape.compact).grow(delta.text)
+            case Text():
+                self._message().grow_text(delta.text, delta.logprobs)
+            case RefusalText():
+                self._message().grow_refusal(delta.text)
+            case Citation():
+                self._message().annotate(delta.annotation)
+            case ReasoningText():
+                self._reasoning().grow(delta.text)
+            case CallStart():
+                self._start_call(delta)
+            case CallArguments():
+                if isinstance(self._open, CallBuilder):
+                    self._open.grow(delta.text)
+            case _:
+                assert_never(delta)
+
+    def _finish(self, reason: FinishReason) -> None:
+        """Release everything that waited; what was cut by a limit is incomplete."""
+        self.reason, self.state = reason, "finished"
+        self._open_key = None
+        for deltas in self._line.values():
+            for delta in deltas:
+                self._grow(delta)  # type: ignore[arg-type]  # only these wait in line
+        self._line.clear()
+        self._close("incomplete" if reason in _INCOMPLETE else "completed", last=True)
+
+    # -- items ------------------------------------------------------------------------------------------------
+
+    def _message(self) -> MessageBuilder:
+        if isinstance(self._open, MessageBuilder):
+            return self._open
+        return self._begin(MessageBuilder(*self._place("msg")))
+
+    def _reasoning(self) -> ReasoningBuilder | SummaryBuilder:
+        if isinstance(self._open, ReasoningBuilder | SummaryBuilder):
+            return self._open
+        builder = SummaryBuilder if self.shape.reasoning == "summary" else ReasoningBuilder
+        return self._begin(builder(*self._place("rs"), self.shape.seal))
+
+    def _compaction(self, seal: Callable[[str], str]) -> CompactionBuilder:
+        if isinstance(self._open, CompactionBuilder):
+            return self._open
+        return self._begin(CompactionBuilder(*self._place("cmp"), seal))
+
+    def _start_call(self, start: CallStart) -> None:
+        self._called = True
+        tool = self.shape.toolbox.declared(start.name)
+        prefix, builder = CALL_BUILDERS[tool.kind]
+        self._begin(builder(*self._place(prefix), self._call_id(start.call_id), tool))
+        self._open_key = None if self.state == "finished" else start.key
+
+    def _call_id(self, given: str | None) -> str:
+        """The upstream's id; one of our own where it is missing or taken."""
+        call_id = given if given and given not in self._call_ids else self.source.new_id("call")
+        self._call_ids.add(call_id)
+        return call_id
+
+    def _place(self, prefix: str) -> tuple[str, int, Door]:
+        """What a new item needs: its id, its place in the output, the door. The open item ends before it."""
+        self._close("completed")
+        return self.source.new_id(prefix), self._next_index, self._door
+
+    def _begin(self, builder: AnyBuilder) -> AnyBuilder:
+        self._next_index += 1
+        self._open = builder
+        builder.open()
+        return builder
+
+    def _close(self, status: ItemStatus, *, last: bool = False) -> None:
+        if isinstance(self._open, MessageBuilder):
+            self._open.phase = "final_answer" if last and not self._called else "commentary"
+        if self._open is not None:
+            self._open.close(status)
+            self._open = None
+
+    # -- events -----------------------------------------------------------------------------------------------
+
+    def _door(self, event: Event) -> None:
+        """Number, pad and keep an event; give items their place in the output."""
+        event["sequence_number"] = self._number
+        self._number += 1
+        if event["type"] == "response.output_item.added":
+            self.output.append(event["item"])
+        elif event["type"] == "response.output_item.done":
+            self.output[event["output_index"]] = event["item"]
+        elif self.shape.obfuscation and "delta" in event:
+            padded = cast("OutputTextDelta", event)
+            padded["obfuscation"] = self.source.padding(len(padded["delta"]))
+        self._events.append(event)
+
+    def _take(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def _lifecycle(
+        self,
+        kind: Literal[
+            "response.created",
+            "response.in_progress",
+            "response.completed",
+            "response.incomplete",
+            "response.failed",
+        ],
+        response: Response,
+    ) -> None:
+        self._door(Lifecycle(type=kind, response=response, sequence_number=UNNUMBERED))
+
+    def _end(
+        self,
+        kind: Literal["response.completed", "response.incomplete", "response.failed"],
+        response: Response,
+    ) -> list[Event]:
+        self.final = response
+        self._lifecycle(kind, response)
+        return self._take()
+
+    def _response(self, status: ResponseStatus) -> Response:
+        """The response as it stands: a copy, since events outlive the moment."""
+        response: Response = {**self.template, "status": status, "output": list(self.output)}
+        if status == "in_progress":
+            return response
+        response["usage"] = self.usage or NO_USAGE
+        if self.served and self.served.model:
+            response["served_model"] = self.served.model
+        if response["service_tier"] == "auto":
+            response["service_tier"] = (self.served and self.served.service_tier) or "default"
+        return response
+
+
+def _place(delta: Delta) -> int | str:
+    """Where a delta waits in line: with its call, or with the others of its kind."""
+    return delta.key if isinstance(delta, CallStart | CallArguments) else type(delta).__name__

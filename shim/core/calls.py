@@ -1,0 +1,459 @@
+"""Calls while they grow: functions as they are, and the tools that chat knows only as functions.
+
+For the latter the function's arguments are decoded as they arrive and told in the tool's own events.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from pydantic_core import from_json
+
+from shim.core.items import UNNUMBERED, Item
+from shim.core.jsonstrings import StringPiece, StringScanner
+from shim.core.text import Unfence
+from shim.core.tools import Declared
+from shim.wire.base import Json
+from shim.wire.events import (
+    ArgumentsDone,
+    CallDelta,
+    DiffDone,
+    InputDone,
+    ShellCommandDelta,
+    ShellCommandEvent,
+)
+from shim.wire.output import (
+    ItemStatus,
+    LocalShellAction,
+    OutputApplyPatchCall,
+    OutputCompaction,
+    OutputCustomToolCall,
+    OutputFunctionCall,
+    OutputItem,
+    OutputLocalShellCall,
+    OutputShellCall,
+    OutputToolSearchCall,
+    PatchOperation,
+    ShellAction,
+)
+
+
+@dataclass(slots=True)
+class CallBuilder(Item):
+    """What every call has: its id, the tool, and the arguments as the model writes them."""
+
+    call_id: str
+    tool: Declared
+    arguments: list[str] = field(default_factory=list)
+
+    def open(self) -> None:
+        """Tell that the call begins."""
+        self.added(self.snapshot("in_progress"))
+
+    def grow(self, text: str) -> None:
+        """More of the arguments."""
+        self.arguments.append(text)
+
+    def close(self, status: ItemStatus) -> None:
+        """Tell that the call is complete."""
+        self.done(self.snapshot(status))
+
+    def snapshot(self, status: ItemStatus) -> OutputItem:
+        """The call as it stands."""
+        raise NotImplementedError
+
+    def _delta(
+        self,
+        kind: Literal[
+            "response.function_call_arguments.delta",
+            "response.custom_tool_call_input.delta",
+            "response.apply_patch_call_operation_diff.delta",
+        ],
+        text: str,
+    ) -> None:
+        self.door(
+            CallDelta(
+                type=kind,
+                delta=text,
+                item_id=self.item_id,
+                output_index=self.output_index,
+                sequence_number=UNNUMBERED,
+            )
+        )
+
+    def _object(self) -> Json:
+        """The arguments, parsed; empty if they are no object."""
+        try:
+            parsed = from_json("".join(self.arguments))
+        except ValueError:
+            return {}
+        return parsed if isinstance(parsed, dict) else {}
+
+
+@dataclass(slots=True)
+class FunctionCallBuilder(CallBuilder):
+    """A call of a function."""
+
+    def grow(self, text: str) -> None:
+        """More of the arguments, told as they come."""
+        self.arguments.append(text)
+        self._delta("response.function_call_arguments.delta", text)
+
+    def close(self, status: ItemStatus) -> None:
+        """Tell the whole arguments; none at all are an empty object."""
+        if not "".join(self.arguments).strip():
+            self.grow("{}")
+        self.door(
+            ArgumentsDone(
+                type="response.function_call_arguments.done",
+                arguments="".join(self.arguments),
+                item_id=self.item_id,
+                output_index=self.output_index,
+                sequence_number=UNNUMBERED,
+            )
+        )
+        self.done(self.snapshot(status))
+
+    def snapshot(self, status: ItemStatus) -> OutputFunctionCall:
+        """The call as it stands."""
+        item = OutputFunctionCall(
+            id=self.item_id,
+            type="function_call",
+            status=status,
+            arguments="".join(self.arguments),
+            call_id=self.call_id,
+            name=self.tool.name,
+        )
+        if self.tool.namespace:
+            item["namespace"] = self.tool.namespace
+        return item
+
+
+@dataclass(slots=True)
+class CustomCallBuilder(CallBuilder):
+    """A call of a custom tool: the string `input` within the arguments is told as it grows.
+
+    A model that writes the text as it is, without JSON around it, is understood too; so is one that puts a
+    Markdown fence around text that has a grammar.
+    """
+
+    scanner: StringScanner = field(default_factory=StringScanner)
+    unfence: Unfence = field(default_factory=Unfence)
+    input: list[str] = field(default_factory=list)
+    raw: bool = False
+
+    def grow(self, text: str) -> None:
+        """More of the arguments."""
+        self.arguments.append(text)
+        if self.raw:
+            self._tell(text)
+            return
+        for piece in self.scanner.feed(text):
+            if piece.path == ("input",):
+                self._tell(piece.text)
+        if self.scanner.broken and not self.input:
+            self.raw = True
+            self._tell("".join(self.arguments))
+
+    def _tell(self, text: str) -> None:
+        self._put(self.unfence.feed(text) if self.tool.grammar else text)
+
+    def _put(self, text: str) -> None:
+        if text:
+            self.input.append(text)
+            self._delta("response.custom_tool_call_input.delta", text)
+
+    def close(self, status: ItemStatus) -> None:
+        """Tell the whole input."""
+        self._put(self.unfence.flush())
+        if not self.input:
+            self._put(self._elsewhere())
+        self.door(
+            InputDone(
+                type="response.custom_tool_call_input.done",
+                input="".join(self.input),
+                item_id=self.item_id,
+                output_index=self.output_index,
+                sequence_number=UNNUMBERED,
+            )
+        )
+        self.done(self.snapshot(status))
+
+    def _elsewhere(self) -> str:
+        """The input of a model that gave its one argument another name."""
+        arguments = self._object()
+        texts = [value for value in arguments.values() if isinstance(value, str)]
+        return texts[0] if len(arguments) == 1 and texts else ""
+
+    def snapshot(self, status: ItemStatus) -> OutputCustomToolCall:
+        """The call as it stands."""
+        item = OutputCustomToolCall(
+            id=self.item_id,
+            type="custom_tool_call",
+            status=status,
+            call_id=self.call_id,
+            input="".join(self.input),
+            name=self.tool.name,
+        )
+        if self.tool.namespace:
+            item["namespace"] = self.tool.namespace
+        return item
+
+
+PatchKind = Literal["create_file", "update_file", "delete_file"]
+
+
+@dataclass(slots=True)
+class ApplyPatchBuilder(CallBuilder):
+    """A call of `apply_patch`: it begins once the file and the kind of change are known, then the diff is told."""
+
+    scanner: StringScanner = field(default_factory=StringScanner)
+    known: dict[str, list[str]] = field(default_factory=lambda: {"type": [], "path": [], "diff": []})
+    whole: set[str] = field(default_factory=set)
+    opened: bool = False
+    told: int = 0
+
+    def open(self) -> None:
+        """Nothing yet: an operation without its file cannot be told."""
+
+    def grow(self, text: str) -> None:
+        """More of the arguments."""
+        self.arguments.append(text)
+        for piece in self.scanner.feed(text):
+            self._take(piece)
+        if not self.opened and {"type", "path"} <= self.whole:
+            self._open()
+        if self.opened:
+            self._tell()
+
+    def _take(self, piece: StringPiece) -> None:
+        name = piece.path[0]
+        if len(piece.path) == 1 and name in self.known:
+            self.known[str(name)].append(piece.text)
+            if piece.done:
+                self.whole.add(str(name))
+
+    def _open(self) -> None:
+        self.opened = True
+        self.added(self._item("in_progress", diff=""))
+
+    def _tell(self) -> None:
+        new = "".join(self.known["diff"][self.told :])
+        self.told = len(self.known["diff"])
+        if new:
+            self._delta("response.apply_patch_call_operation_diff.delta", new)
+
+    def close(self, status: ItemStatus) -> None:
+        """Tell the whole diff."""
+        if not self.opened:
+            self._open()
+        self._tell()
+        if self._kind() != "delete_file":
+            self.door(
+                DiffDone(
+                    type="response.apply_patch_call_operation_diff.done",
+                    diff="".join(self.known["diff"]),
+                    item_id=self.item_id,
+                    output_index=self.output_index,
+                    sequence_number=UNNUMBERED,
+                )
+            )
+        self.done(self.snapshot(status))
+
+    def _kind(self) -> PatchKind:
+        kind = "".join(self.known["type"])
+        return cast("PatchKind", kind) if kind in ("create_file", "delete_file") else "update_file"
+
+    def snapshot(self, status: ItemStatus) -> OutputApplyPatchCall:
+        """The call as it stands."""
+        return self._item(status, "".join(self.known["diff"]))
+
+    def _item(self, status: ItemStatus, diff: str) -> OutputApplyPatchCall:
+        """The API knows no incomplete patch call: one that was cut stays in progress."""
+        operation = PatchOperation(type=self._kind(), path="".join(self.known["path"]))
+        if operation["type"] != "delete_file":
+            operation["diff"] = diff
+        return OutputApplyPatchCall(
+            id=self.item_id,
+            type="apply_patch_call",
+            status="completed" if status == "completed" else "in_progress",
+            operation=operation,
+            call_id=self.call_id,
+        )
+
+
+@dataclass(slots=True)
+class ShellBuilder(CallBuilder):
+    """A call of `shell`: each command is told as it grows."""
+
+    scanner: StringScanner = field(default_factory=StringScanner)
+    commands: list[list[str]] = field(default_factory=list)
+    command_open: bool = False
+
+    def grow(self, text: str) -> None:
+        """More of the arguments."""
+        self.arguments.append(text)
+        for piece in self.scanner.feed(text):
+            if piece.path[0] == "commands":
+                self._command(piece)
+
+    def _command(self, piece: StringPiece) -> None:
+        if not self.command_open:
+            self.command_open = True
+            self.commands.append([])
+            self._command_event("response.shell_call_command.added", "")
+        if piece.text:
+            self.commands[-1].append(piece.text)
+            self.door(
+                ShellCommandDelta(
+                    type="response.shell_call_command.delta",
+                    command_index=len(self.commands) - 1,
+                    delta=piece.text,
+                    output_index=self.output_index,
+                    sequence_number=UNNUMBERED,
+                )
+            )
+        if piece.done:
+            self._end_command()
+
+    def _end_command(self) -> None:
+        self.command_open = False
+        self._command_event("response.shell_call_command.done", "".join(self.commands[-1]))
+
+    def _command_event(
+        self,
+        kind: Literal["response.shell_call_command.added", "response.shell_call_command.done"],
+        command: str,
+    ) -> None:
+        self.door(
+            ShellCommandEvent(
+                type=kind,
+                command=command,
+                command_index=len(self.commands) - 1,
+                output_index=self.output_index,
+                sequence_number=UNNUMBERED,
+            )
+        )
+
+    def close(self, status: ItemStatus) -> None:
+        """Tell that the last command and the call are complete."""
+        if self.command_open:
+            self._end_command()
+        self.done(self.snapshot(status))
+
+    def snapshot(self, status: ItemStatus) -> OutputShellCall:
+        """The call as it stands."""
+        arguments = self._object()
+        item = OutputShellCall(
+            id=self.item_id,
+            type="shell_call",
+            status=status,
+            action=ShellAction(
+                commands=["".join(command) for command in self.commands],
+                max_output_length=_integer(arguments.get("max_output_length")),
+                timeout_ms=_integer(arguments.get("timeout_ms")),
+            ),
+            call_id=self.call_id,
+        )
+        if self.tool.environment and self.tool.environment.get("type") == "local":
+            item["environment"] = {"type": "local"}
+        return item
+
+
+@dataclass(slots=True)
+class LocalShellBuilder(CallBuilder):
+    """A call of `local_shell`; its item has no events in between."""
+
+    def snapshot(self, status: ItemStatus) -> OutputLocalShellCall:
+        """The call as it stands."""
+        arguments = self._object()
+        env = arguments.get("env")
+        return OutputLocalShellCall(
+            id=self.item_id,
+            type="local_shell_call",
+            status=status,
+            action=LocalShellAction(
+                type="exec",
+                command=_command(arguments.get("command")),
+                env={str(name): str(value) for name, value in env.items()} if isinstance(env, dict) else {},
+                timeout_ms=_integer(arguments.get("timeout_ms")),
+                user=None,
+                working_directory=_text(arguments.get("working_directory")),
+            ),
+            call_id=self.call_id,
+        )
+
+
+@dataclass(slots=True)
+class ToolSearchBuilder(CallBuilder):
+    """A call of client-side tool search; its arguments are an object, without events in between."""
+
+    def snapshot(self, status: ItemStatus) -> OutputToolSearchCall:
+        """The call as it stands."""
+        return OutputToolSearchCall(
+            id=self.item_id,
+            type="tool_search_call",
+            status=status,
+            arguments=self._object(),
+            call_id=self.call_id,
+            execution="client",
+        )
+
+
+@dataclass(slots=True)
+class CompactionBuilder(Item):
+    """The summary of a conversation; it is told whole and sealed."""
+
+    seal: Callable[[str], str]
+    text: list[str] = field(default_factory=list)
+
+    def open(self) -> None:
+        """Tell that the compaction begins."""
+        self.added(OutputCompaction(id=self.item_id, type="compaction", encrypted_content=""))
+
+    def grow(self, text: str) -> None:
+        """More of the summary."""
+        self.text.append(text)
+
+    def close(self, status: ItemStatus) -> None:
+        """Tell the whole compaction."""
+        self.done(self.snapshot(status))
+
+    def snapshot(self, status: ItemStatus) -> OutputCompaction:  # noqa: ARG002 -- it has no status
+        """The compaction as it stands."""
+        sealed = self.seal("".join(self.text))
+        return OutputCompaction(id=self.item_id, type="compaction", encrypted_content=sealed)
+
+
+CALL_BUILDERS: dict[str, tuple[str, type[CallBuilder]]] = {
+    "function": ("fc", FunctionCallBuilder),
+    "custom": ("ctc", CustomCallBuilder),
+    "tool_search": ("tsc", ToolSearchBuilder),
+    "local_shell": ("lsh", LocalShellBuilder),
+    "shell": ("sh", ShellBuilder),
+    "apply_patch": ("apc", ApplyPatchBuilder),
+}
+"""The prefix of the item's id, and the builder, for each kind of tool."""
+
+
+def _integer(value: Any) -> int | None:
+    return value if type(value) is int else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _command(value: Any) -> list[str]:
+    """An argument vector; a command line is split as a shell would."""
+    if isinstance(value, list):
+        return [str(argument) for argument in value]
+    if not isinstance(value, str):
+        return []
+    try:
+        return shlex.split(value)
+    except ValueError:
+        return [value]

@@ -1,0 +1,481 @@
+"""Chat completion chunks as deltas: every supplier's oddity ends here.
+
+`ChunkReader` turns the chunks of one answer, or a whole completion, into a short vocabulary that the assembler
+understands. What it absorbs: reasoning under three names, think tags, tool calls left in the text, calls without
+index or id, repeated, blank or broken names, several calls in a chunk, cut surrogate pairs, content as parts, usage
+anywhere or nowhere. What no reading can save raises `UpstreamFault`; nothing else is ever raised.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from math import isnan
+from typing import Any, Literal
+
+from pydantic_core import from_json, to_json
+
+from shim.core.faults import fault_from_error
+from shim.core.text import Joiner, TagSplitter, scrub
+from shim.errors import UpstreamFault
+from shim.wire.base import Json
+from shim.wire.output import Logprob, TopLogprob, UrlCitation
+from shim.wire.response import InputTokensDetails, OutputTokensDetails, Usage
+
+FinishReason = Literal["stop", "length", "content_filter"]
+
+DONE = "[DONE]"
+"""The payload that ends a chat completion stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """More of the answer's text, with the log probabilities of its tokens if they came."""
+
+    text: str
+    logprobs: list[Logprob] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningText:
+    """More reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalText:
+    """More of a refusal."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A source for a span of the text."""
+
+    annotation: UrlCitation
+
+
+@dataclass(frozen=True, slots=True)
+class CallStart:
+    """A call begins. `key` counts calls; `call_id` is the upstream's, or None if it gave none."""
+
+    key: int
+    call_id: str | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallArguments:
+    """More of a call's arguments, as JSON text."""
+
+    key: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Who answers: the model behind the instrument, and the service tier."""
+
+    model: str | None
+    service_tier: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Tokens used; a later one replaces it."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The model has finished; only usage may follow."""
+
+    reason: FinishReason
+
+
+Delta = Text | ReasoningText | RefusalText | Citation | CallStart | CallArguments | Served | Used | Finish
+
+
+def parse_chunk(payload: str) -> Json:
+    """Parse one SSE payload.
+
+    Raises:
+        UpstreamFault: It is no JSON object.
+    """
+    try:
+        chunk = from_json(payload)
+    except ValueError:
+        chunk = _parse_leniently(payload)
+    if not isinstance(chunk, dict):
+        raise UpstreamFault("The upstream sent something that is not a chat completion chunk.")
+    return chunk
+
+
+def _parse_leniently(payload: str) -> Any:
+    """JSON with lone surrogates, which only the standard library accepts."""
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        raise UpstreamFault("The upstream sent a chunk that is not JSON.") from None
+
+
+_FINISH_REASONS: dict[str, FinishReason] = {
+    "length": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
+    "content_filter": "content_filter",
+    "content-filter": "content_filter",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+}
+"""Reasons that mean an unfinished answer, in lower case; any other one is `stop`."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call while it is read."""
+
+    key: int
+    call_id: str | None
+    name: str = ""
+    started: bool = False
+    arguments: list[str] = field(default_factory=list)
+    joiner: Joiner = field(default_factory=Joiner)
+
+    def complete(self) -> bool:
+        """Whether the arguments so far are whole."""
+        try:
+            from_json("".join(self.arguments))
+        except ValueError:
+            return False
+        return True
+
+
+@dataclass(slots=True)
+class ChunkReader:
+    """Reads the chunks of one answer.
+
+    `names` are the functions that were declared: with them a name that comes in pieces is known to be whole, and
+    calls left in the text are looked for.
+    """
+
+    names: frozenset[str] = frozenset()
+    finished: bool = False
+    _calls: list[_Call] = field(default_factory=list)
+    _by_index: dict[int, _Call] = field(default_factory=dict)
+    _by_id: dict[str, _Call] = field(default_factory=dict)
+    _text: Joiner = field(default_factory=Joiner)
+    _reasoning: Joiner = field(default_factory=Joiner)
+    _refusal: Joiner = field(default_factory=Joiner)
+    _tags: TagSplitter = field(init=False)
+    _logprobs: list[Logprob] = field(default_factory=list)
+    _served: Served | None = None
+
+    def __post_init__(self) -> None:
+        self._tags = TagSplitter(calls=bool(self.names))
+
+    def read(self, chunk: Json) -> list[Delta]:
+        """The deltas of a chunk, or of a whole completion.
+
+        Raises:
+            UpstreamFault: The chunk reports an error, or cannot be understood.
+        """
+        if "choices" not in chunk or "error" in chunk:
+            _raise_reported(chunk)
+        deltas = self._who(chunk)
+        choice = _first_choice(chunk)
+        if choice is not None and not self.finished:
+            self._choice(choice, deltas)
+        if isinstance(usage := chunk.get("usage") or (choice or {}).get("usage"), dict):
+            deltas.append(Used(read_usage(usage)))
+        return deltas
+
+    def _who(self, chunk: Json) -> list[Delta]:
+        model, tier = _string(chunk.get("model")), _string(chunk.get("service_tier"))
+        if not (model or tier):
+            return []
+        known = self._served or Served(None, None)
+        served = Served(scrub(model) or known.model, scrub(tier) or known.service_tier)
+        if served == self._served:
+            return []
+        self._served = served
+        return [served]
+
+    def _choice(self, choice: Json, deltas: list[Delta]) -> None:
+        body = choice.get("delta") or choice.get("message") or {}
+        if not isinstance(body, dict):
+            raise UpstreamFault("The upstream sent a chunk whose delta is not an object.")
+        self._read_logprobs(choice.get("logprobs"))
+        if reasoning := _string(body.get("reasoning_content")) or _string(body.get("reasoning")):
+            self._add_reasoning(reasoning, deltas)
+        self._content(body.get("content"), deltas)
+        if refusal := _string(body.get("refusal")):
+            self._emit(RefusalText, self._refusal.feed(refusal), deltas)
+        if annotations := body.get("annotations"):
+            deltas.extend(Citation(found) for found in _citations(annotations))
+        if entries := body.get("tool_calls"):
+            self._tool_calls(entries, deltas)
+        if isinstance(legacy := body.get("function_call"), dict):
+            self._tool_calls([{"index": 0, "function": legacy}], deltas)
+        if reason := _string(choice.get("finish_reason")):
+            self._finish(reason, deltas)
+
+    # -- text -------------------------------------------------------------------------------------------------
+
+    def _content(self, content: Any, deltas: list[Delta]) -> None:
+        if isinstance(content, str):
+            if content:
+                self._add_text(content, deltas)
+        elif isinstance(content, list):
+            for part in content:
+                self._part(part, deltas)
+        elif content is not None:
+            raise UpstreamFault("The upstream sent content that is neither text nor parts.")
+
+    def _part(self, part: Any, deltas: list[Delta]) -> None:
+        """Content as parts: Mistral sends text and thinking so."""
+        if not isinstance(part, dict):
+            return
+        if part.get("type") == "thinking" and isinstance(part.get("thinking"), list):
+            for thought in part["thinking"]:
+                self._add_reasoning(_string(thought.get("text") if isinstance(thought, dict) else ""), deltas)
+        elif text := _string(part.get("text")):
+            self._add_text(text, deltas)
+
+    def _add_text(self, text: str, deltas: list[Delta]) -> None:
+        self._route(self._tags.feed(self._text.feed(text)), deltas)
+
+    def _add_reasoning(self, text: str, deltas: list[Delta]) -> None:
+        self._emit(ReasoningText, self._reasoning.feed(text), deltas)
+
+    def _route(self, pieces: list[tuple[Any, str]], deltas: list[Delta]) -> None:
+        for kind, text in pieces:
+            if kind == "reasoning":
+                deltas.append(ReasoningText(text))
+            elif kind == "text":
+                self._say(text, deltas)
+            else:
+                self._call_in_text(text, deltas)
+
+    def _say(self, text: str, deltas: list[Delta]) -> None:
+        deltas.append(Text(text, self._logprobs))
+        self._logprobs = []
+
+    @staticmethod
+    def _emit(kind: type[ReasoningText | RefusalText], text: str, deltas: list[Delta]) -> None:
+        if text:
+            deltas.append(kind(text))
+
+    def _read_logprobs(self, logprobs: Any) -> None:
+        content = logprobs.get("content") if isinstance(logprobs, dict) else None
+        if isinstance(content, list):
+            self._logprobs.extend(_logprob(entry) for entry in content if isinstance(entry, dict))
+
+    # -- calls ------------------------------------------------------------------------------------------------
+
+    def _tool_calls(self, entries: Any, deltas: list[Delta]) -> None:
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise UpstreamFault("The upstream sent tool calls that are not a list of objects.")
+        for entry in entries:
+            self._tool_call(entry, deltas)
+
+    def _tool_call(self, entry: Json, deltas: list[Delta]) -> None:
+        function = entry.get("function")
+        function = function if isinstance(function, dict) else {}
+        name, call_id = scrub(_string(function.get("name"))), scrub(_string(entry.get("id")))
+        arguments = _arguments(function.get("arguments"))
+        call = self._locate(entry.get("index"), call_id, name, arguments)
+        if not call.started and name and call.name != name:
+            call.name += name
+        if text := call.joiner.feed(arguments):
+            call.arguments.append(text)
+        if not call.started and call.name and (call.arguments or call.name in self.names):
+            self._start(call, deltas)
+        elif call.started and text:
+            deltas.append(CallArguments(call.key, text))
+
+    def _start(self, call: _Call, deltas: list[Delta]) -> None:
+        call.started = True
+        deltas.append(CallStart(call.key, call.call_id, call.name))
+        deltas.extend(CallArguments(call.key, text) for text in call.arguments)
+
+    def _locate(self, index: Any, call_id: str, name: str, arguments: str) -> _Call:
+        """The call that an entry belongs to, or a new one."""
+        index = index if isinstance(index, int) and not isinstance(index, bool) else None
+        if index is not None:
+            call = self._by_index.get(index)
+        elif call_id:
+            call = self._by_id.get(call_id)
+        else:
+            call = self._calls[-1] if self._calls else None
+        if call is None or _begins_another(call, call_id, name, arguments):
+            call = _Call(len(self._calls), call_id or None)
+            self._calls.append(call)
+        if index is not None:
+            self._by_index[index] = call
+        if call_id:
+            self._by_id[call_id] = call
+            call.call_id = call.call_id or call_id
+        return call
+
+    def _call_in_text(self, text: str, deltas: list[Delta]) -> None:
+        """A call that the supplier left in the content; text after all, if it is not one of ours."""
+        try:
+            said = from_json(text.strip())
+        except ValueError:
+            said = None
+        name = said.get("name") if isinstance(said, dict) else None
+        if name not in self.names:
+            self._say(f"<tool_call>{text}</tool_call>", deltas)
+            return
+        call = _Call(len(self._calls), None, str(name))
+        self._calls.append(call)
+        call.arguments.append(_arguments(said.get("arguments") or said.get("parameters")) or "{}")
+        self._start(call, deltas)
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def _finish(self, reason: str, deltas: list[Delta]) -> None:
+        """Let go of everything held back, then tell."""
+        if reason == "error":
+            raise UpstreamFault("The upstream reported an error while the model was answering.")
+        self.finished = True
+        self._emit(ReasoningText, self._reasoning.flush(), deltas)
+        self._route(self._tags.feed(self._text.flush()) + self._tags.flush(), deltas)
+        self._emit(RefusalText, self._refusal.flush(), deltas)
+        for call in self._calls:
+            self._end_call(call, deltas)
+        deltas.append(Finish(_FINISH_REASONS.get(reason.lower(), "stop")))
+
+    def _end_call(self, call: _Call, deltas: list[Delta]) -> None:
+        if not call.name:
+            raise UpstreamFault("The upstream sent a tool call that never got a name.")
+        lost = call.joiner.flush()
+        if not call.started:
+            call.arguments.append(lost)
+            self._start(call, deltas)
+        elif lost:
+            deltas.append(CallArguments(call.key, lost))
+
+
+def _begins_another(call: _Call, call_id: str, name: str, arguments: str) -> bool:
+    """Whether an entry that seems to belong to `call` begins another one.
+
+    Some suppliers give every call index 0, or neither index nor id. A name beside an id of its own, a name that
+    differs once arguments have come, or a name with arguments after whole arguments: each is a new call.
+    """
+    if not name:
+        return False
+    if call_id and call.call_id and call_id != call.call_id:
+        return True
+    if not call.arguments:
+        return False
+    return name != call.name or bool(arguments.strip() and call.complete())
+
+
+def _first_choice(chunk: Json) -> Json | None:
+    choices = chunk.get("choices")
+    if choices is None:
+        return None
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        raise UpstreamFault("The upstream sent a chunk whose choices are not a list of objects.")
+    return next((choice for choice in choices if choice.get("index") in (0, None)), None)
+
+
+def _raise_reported(chunk: Json) -> None:
+    """An error object in a stream that began well."""
+    if chunk.get("object") == "error" or any(chunk.get(key) for key in ("error", "errors", "detail")):
+        raise fault_from_error(chunk, None)
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _arguments(value: Any) -> str:
+    """Arguments as JSON text; some suppliers send them parsed."""
+    if isinstance(value, dict | list):
+        return to_json(_scrubbed(value)).decode()
+    return _string(value)
+
+
+def _scrubbed(value: Any) -> Any:
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, list):
+        return [_scrubbed(sub) for sub in value]
+    if isinstance(value, dict):
+        return {scrub(key): _scrubbed(sub) for key, sub in value.items()}
+    return value
+
+
+def _count(*values: Any) -> int:
+    """The first of several token counts that is one."""
+    return next((value for value in values if type(value) is int and value >= 0), 0)
+
+
+def read_usage(usage: Json) -> Usage:
+    """Usage in the Responses shape; whatever the supplier leaves out is 0."""
+    prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    prompt = prompt if isinstance(prompt, dict) else {}
+    completion = completion if isinstance(completion, dict) else {}
+    used_in, used_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    return Usage(
+        input_tokens=used_in,
+        input_tokens_details=InputTokensDetails(
+            cached_tokens=_count(prompt.get("cached_tokens"), usage.get("prompt_cache_hit_tokens")),
+            cache_write_tokens=_count(prompt.get("cache_write_tokens")),
+        ),
+        output_tokens=used_out,
+        output_tokens_details=OutputTokensDetails(
+            reasoning_tokens=_count(completion.get("reasoning_tokens"), usage.get("reasoning_tokens"))
+        ),
+        total_tokens=_count(usage.get("total_tokens")) or used_in + used_out,
+    )
+
+
+IMPOSSIBLE_LOGPROB = -9999.0
+"""What the API gives for a token outside its ranking; in place of an infinity or nothing."""
+
+
+def _logprob(entry: Json) -> Logprob:
+    top = entry.get("top_logprobs")
+    alternatives = (
+        [_top_logprob(one) for one in top if isinstance(one, dict)] if isinstance(top, list) else []
+    )
+    return Logprob(**_top_logprob(entry), top_logprobs=alternatives)
+
+
+def _top_logprob(entry: Json) -> TopLogprob:
+    token, octets = scrub(_string(entry.get("token"))), entry.get("bytes")
+    if not isinstance(octets, list) or not all(isinstance(octet, int) for octet in octets):
+        octets = list(token.encode())
+    return TopLogprob(token=token, logprob=_log_probability(entry.get("logprob")), bytes=octets)
+
+
+def _log_probability(value: Any) -> float:
+    if not isinstance(value, int | float) or isnan(value):
+        return IMPOSSIBLE_LOGPROB
+    return float(max(IMPOSSIBLE_LOGPROB, min(value, 0.0)))
+
+
+def _citations(annotations: Any) -> list[UrlCitation]:
+    """Chat's url citations, flattened; annotations of other kinds are passed over."""
+    found = []
+    for annotation in annotations if isinstance(annotations, list) else ():
+        citation = annotation.get("url_citation") if isinstance(annotation, dict) else None
+        if isinstance(citation, dict) and _string(citation.get("url")):
+            found.append(
+                UrlCitation(
+                    type="url_citation",
+                    url=scrub(citation["url"]),
+                    title=scrub(_string(citation.get("title"))),
+                    start_index=_count(citation.get("start_index")),
+                    end_index=_count(citation.get("end_index")),
+                )
+            )
+    return found

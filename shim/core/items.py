@@ -1,0 +1,369 @@
+"""Output items while they grow, one builder per kind: it opens, it grows, it closes.
+
+A builder knows the events of its kind and nothing of the stream around it: numbers, order and the place in the
+output belong to the assembler, which passes a `Door`. Calls are in `shim.core.calls`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from shim.wire.events import (
+    AnnotationAdded,
+    ContentDelta,
+    Event,
+    ItemEvent,
+    OutputTextDelta,
+    OutputTextDone,
+    PartEvent,
+    ReasoningTextDone,
+    RefusalDone,
+    SummaryPartEvent,
+    SummaryTextDelta,
+    SummaryTextDone,
+)
+from shim.wire.output import (
+    ItemStatus,
+    Logprob,
+    OutputItem,
+    OutputMessage,
+    OutputPart,
+    OutputReasoning,
+    OutputRefusal,
+    OutputText,
+    Phase,
+    ReasoningText,
+    SummaryText,
+    UrlCitation,
+)
+
+Door = Callable[[Event], None]
+"""Takes an event; the assembler numbers and keeps it."""
+
+UNNUMBERED = 0
+"""Stands for `sequence_number` until the door has numbered the event."""
+
+
+class Builder(Protocol):
+    """What the assembler needs of an item."""
+
+    output_index: int
+
+    def open(self) -> None:
+        """Tell that the item begins, as soon as enough of it is known."""
+
+    def close(self, status: ItemStatus) -> None:
+        """Tell that the item is complete."""
+
+    def snapshot(self, status: ItemStatus) -> OutputItem:
+        """The item as it stands."""
+
+
+@dataclass(slots=True)
+class Item:
+    """What every builder has."""
+
+    item_id: str
+    output_index: int
+    door: Door
+
+    def added(self, item: OutputItem) -> None:
+        """The item begins."""
+        self._announce("response.output_item.added", item)
+
+    def done(self, item: OutputItem) -> None:
+        """The item is complete."""
+        self._announce("response.output_item.done", item)
+
+    def _announce(
+        self, kind: Literal["response.output_item.added", "response.output_item.done"], item: OutputItem
+    ) -> None:
+        self.door(ItemEvent(type=kind, item=item, output_index=self.output_index, sequence_number=UNNUMBERED))
+
+
+# -- messages -------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class MessageBuilder(Item):
+    """A message: text, or a refusal, or text and then a refusal."""
+
+    phase: Phase | None = None
+    parts: list[OutputPart] = field(default_factory=list)
+    part: Literal["output_text", "refusal"] | None = None
+    text: list[str] = field(default_factory=list)
+    logprobs: list[Logprob] = field(default_factory=list)
+    annotations: list[UrlCitation] = field(default_factory=list)
+
+    def open(self) -> None:
+        """Tell that the message begins."""
+        self.added(self.snapshot("in_progress"))
+
+    def grow_text(self, text: str, logprobs: list[Logprob]) -> None:
+        """More text."""
+        self._enter("output_text")
+        self.text.append(text)
+        self.logprobs.extend(logprobs)
+        self.door(
+            OutputTextDelta(
+                type="response.output_text.delta",
+                content_index=len(self.parts),
+                delta=text,
+                item_id=self.item_id,
+                logprobs=logprobs,
+                output_index=self.output_index,
+                sequence_number=UNNUMBERED,
+            )
+        )
+
+    def grow_refusal(self, text: str) -> None:
+        """More of a refusal."""
+        self._enter("refusal")
+        self.text.append(text)
+        self.door(
+            ContentDelta(
+                type="response.refusal.delta",
+                content_index=len(self.parts),
+                delta=text,
+                item_id=self.item_id,
+                output_index=self.output_index,
+                sequence_number=UNNUMBERED,
+            )
+        )
+
+    def annotate(self, annotation: UrlCitation) -> None:
+        """A source for a span of the text."""
+        self._enter("output_text")
+        self.door(
+            AnnotationAdded(
+                type="response.output_text.annotation.added",
+                annotation=annotation,
+                annotation_index=len(self.annotations),
+                content_index=len(self.parts),
+                item_id=self.item_id,
+                output_index=self.output_index,
+                sequence_number=UNNUMBERED,
+            )
+        )
+        self.annotations.append(annotation)
+
+    def close(self, status: ItemStatus) -> None:
+        """Tell that the last part and the message are complete."""
+        self._leave()
+        self.done(self.snapshot(status))
+
+    def snapshot(self, status: ItemStatus) -> OutputMessage:
+        """The message as it stands."""
+        parts = [*self.parts, self._current()] if self.part else list(self.parts)
+        message = OutputMessage(
+            id=self.item_id, type="message", status=status, content=parts, role="assistant"
+        )
+        if self.phase:
+            message["phase"] = self.phase
+        return message
+
+    def _enter(self, part: Literal["output_text", "refusal"]) -> None:
+        if self.part == part:
+            return
+        self._leave()
+        self.part = part
+        self._part_event("response.content_part.added", self._current())
+
+    def _current(self) -> OutputPart:
+        text = "".join(self.text)
+        if self.part == "refusal":
+            return OutputRefusal(type="refusal", refusal=text)
+        return OutputText(
+            type="output_text", annotations=list(self.annotations), logprobs=list(self.logprobs), text=text
+        )
+
+    def _leave(self) -> None:
+        """Close the open part."""
+        if self.part is None:
+            return
+        current = self._current()
+        self._text_done(current)
+        self._part_event("response.content_part.done", current)
+        self.parts.append(current)
+        self.part = None
+        self.text, self.logprobs, self.annotations = [], [], []
+
+    def _text_done(self, part: OutputPart) -> None:
+        if part["type"] == "refusal":
+            self.door(
+                RefusalDone(
+                    type="response.refusal.done",
+                    content_index=len(self.parts),
+                    item_id=self.item_id,
+                    output_index=self.output_index,
+                    refusal=part["refusal"],
+                    sequence_number=UNNUMBERED,
+                )
+            )
+            return
+        self.door(
+            OutputTextDone(
+                type="response.output_text.done",
+                content_index=len(self.parts),
+                item_id=self.item_id,
+                logprobs=part["logprobs"],
+                output_index=self.output_index,
+                sequence_number=UNNUMBERED,
+                text=part["text"],
+            )
+        )
+
+    def _part_event(
+        self, kind: Literal["response.content_part.added", "response.content_part.done"], part: OutputPart
+    ) -> None:
+        self.door(
+            PartEvent(
+                type=kind,
+                content_index=len(self.parts),
+                item_id=self.item_id,
+                output_index=self.output_index,
+                part=part,
+                sequence_number=UNNUMBERED,
+            )
+        )
+
+
+# -- reasoning ------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class ReasoningBuilder(Item):
+    """Raw reasoning, shown as content. `seal` makes `encrypted_content`, if the client wants it."""
+
+    seal: Callable[[str], str] | None
+    text: list[str] = field(default_factory=list)
+
+    def open(self) -> None:
+        """Tell that reasoning begins."""
+        self.added(self._item(text=None, sealed=False))
+        self._part_event("response.content_part.added", "")
+
+    def grow(self, text: str) -> None:
+        """More reasoning."""
+        self.text.append(text)
+        self.door(
+            ContentDelta(
+                type="response.reasoning_text.delta",
+                content_index=0,
+                delta=text,
+                item_id=self.item_id,
+                output_index=self.output_index,
+                sequence_number=UNNUMBERED,
+            )
+        )
+
+    def close(self, status: ItemStatus) -> None:
+        """Tell that reasoning is complete; it has no status."""
+        text = "".join(self.text)
+        self.door(
+            ReasoningTextDone(
+                type="response.reasoning_text.done",
+                content_index=0,
+                item_id=self.item_id,
+                output_index=self.output_index,
+                sequence_number=UNNUMBERED,
+                text=text,
+            )
+        )
+        self._part_event("response.content_part.done", text)
+        self.done(self.snapshot(status))
+
+    def snapshot(self, status: ItemStatus) -> OutputReasoning:
+        """The item as it stands; sealed once it is complete."""
+        return self._item("".join(self.text), sealed=status != "in_progress")
+
+    def _item(self, text: str | None, *, sealed: bool) -> OutputReasoning:
+        content = [] if text is None else [ReasoningText(type="reasoning_text", text=text)]
+        item = OutputReasoning(id=self.item_id, type="reasoning", summary=[], content=content)
+        if self.seal and sealed:
+            item["encrypted_content"] = self.seal(text or "")
+        return item
+
+    def _part_event(
+        self, kind: Literal["response.content_part.added", "response.content_part.done"], text: str
+    ) -> None:
+        self.door(
+            PartEvent(
+                type=kind,
+                content_index=0,
+                item_id=self.item_id,
+                output_index=self.output_index,
+                part=ReasoningText(type="reasoning_text", text=text),
+                sequence_number=UNNUMBERED,
+            )
+        )
+
+
+@dataclass(slots=True)
+class SummaryBuilder(Item):
+    """Reasoning shown as a summary of one part, for clients that asked for one."""
+
+    seal: Callable[[str], str] | None
+    text: list[str] = field(default_factory=list)
+
+    def open(self) -> None:
+        """Tell that reasoning begins."""
+        self.added(OutputReasoning(id=self.item_id, type="reasoning", summary=[]))
+        self._part_event("response.reasoning_summary_part.added", "")
+
+    def grow(self, text: str) -> None:
+        """More reasoning."""
+        self.text.append(text)
+        self.door(
+            SummaryTextDelta(
+                type="response.reasoning_summary_text.delta",
+                delta=text,
+                item_id=self.item_id,
+                output_index=self.output_index,
+                sequence_number=UNNUMBERED,
+                summary_index=0,
+            )
+        )
+
+    def close(self, status: ItemStatus) -> None:
+        """Tell that reasoning is complete; it has no status."""
+        text = "".join(self.text)
+        self.door(
+            SummaryTextDone(
+                type="response.reasoning_summary_text.done",
+                item_id=self.item_id,
+                output_index=self.output_index,
+                sequence_number=UNNUMBERED,
+                summary_index=0,
+                text=text,
+            )
+        )
+        self._part_event("response.reasoning_summary_part.done", text)
+        self.done(self.snapshot(status))
+
+    def snapshot(self, status: ItemStatus) -> OutputReasoning:
+        """The item as it stands; sealed once it is complete."""
+        text = "".join(self.text)
+        summary = [SummaryText(type="summary_text", text=text)]
+        item = OutputReasoning(id=self.item_id, type="reasoning", summary=summary)
+        if self.seal and status != "in_progress":
+            item["encrypted_content"] = self.seal(text)
+        return item
+
+    def _part_event(
+        self,
+        kind: Literal["response.reasoning_summary_part.added", "response.reasoning_summary_part.done"],
+        text: str,
+    ) -> None:
+        self.door(
+            SummaryPartEvent(
+                type=kind,
+                item_id=self.item_id,
+                output_index=self.output_index,
+                part=SummaryText(type="summary_text", text=text),
+                sequence_number=UNNUMBERED,
+                summary_index=0,
+            )
+        )

@@ -1,0 +1,370 @@
+"""Input items as chat messages: a fold with one open assistant turn.
+
+What chat templates demand and clients do not care about is settled here: one system message, first; one assistant
+message a turn; every call answered right after it, in order. Nothing is invented: what is missing is said to be
+missing, what was moved or left out is noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic_core import from_json, to_json
+
+from shim.core.content import ContentReader, Mixed, joined
+from shim.core.outputs import (
+    custom_arguments,
+    described,
+    local_shell_arguments,
+    patch_arguments,
+    patch_output,
+    shell_arguments,
+    shell_output,
+)
+from shim.core.profile import Profile
+from shim.core.tools import Toolbox
+from shim.errors import invalid
+from shim.wire.chat import (
+    AssistantMessage,
+    ChatContent,
+    ChatMessage,
+    ChatPart,
+    ChatToolCall,
+    FunctionText,
+    SystemMessage,
+    TextPart,
+    ToolMessage,
+    UserMessage,
+)
+from shim.wire.items import (
+    AdditionalTools,
+    AgentMessage,
+    ApplyPatchCall,
+    ApplyPatchCallOutput,
+    Compaction,
+    CompactionTrigger,
+    CustomToolCall,
+    CustomToolCallOutput,
+    FunctionCall,
+    FunctionCallOutput,
+    InputItem,
+    ItemReference,
+    LocalShellCall,
+    LocalShellCallOutput,
+    Message,
+    OtherItem,
+    Reasoning,
+    ShellCall,
+    ShellCallOutput,
+    ToolSearchCall,
+    ToolSearchOutput,
+)
+
+Unseal = Callable[[str], str | None]
+"""Opens `encrypted_content`; None if it is not ours."""
+
+Replay = Literal["turn", "all", "none"]
+
+NO_OUTPUT = "No output of this call was recorded."
+
+
+@dataclass
+class Call:
+    """One call of an assistant turn and what came back."""
+
+    call_id: str
+    name: str
+    arguments: str
+    output: Mixed | None = None
+
+
+@dataclass
+class AssistantTurn:
+    """What the model said and called between two words of the user."""
+
+    position: int
+    reasoning: list[str] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def answered(self) -> bool:
+        """Whether any call has its output: then the turn is over."""
+        return any(call.output is not None for call in self.calls)
+
+
+@dataclass
+class Fold:
+    """The conversation while it is read, item by item."""
+
+    toolbox: Toolbox
+    reader: ContentReader
+    profile: Profile
+    unseal: Unseal
+    replay: Replay
+    notes: list[str]
+    system: list[str] = field(default_factory=list)
+    entries: list[AssistantTurn | ChatMessage] = field(default_factory=list)
+    calls: dict[str, list[Call]] = field(default_factory=dict)
+    last_user: int = -1
+
+    def add(self, item: InputItem, position: int) -> None:
+        """Take one input item."""
+        where = f"input[{position}]"
+        match item:
+            case Message():
+                self._message(item, position, where)
+            case Reasoning():
+                self._reasoning(item, position)
+            case FunctionCall() | CustomToolCall() | LocalShellCall() | ShellCall() | ApplyPatchCall():
+                self._call(item, position)
+            case ToolSearchCall():
+                self._call(item, position)
+            case AgentMessage():
+                self._user(self.reader.read(item.content, f"{where}.content").content())
+            case Compaction():
+                self._compaction(item, where)
+            case AdditionalTools() | CompactionTrigger():
+                pass  # read elsewhere: they are about the request, not of the conversation
+            case ItemReference():
+                raise invalid(f"Item with id '{item.id}' not found.", "input")
+            case OtherItem():
+                self.notes.append(f"{where}: an item of type {item.type!r} was sent as text")
+                self._user(described(item))
+            case _:
+                self._output(item, where)
+
+    # -- messages ---------------------------------------------------------------------------------------------
+
+    def _message(self, item: Message, position: int, where: str) -> None:
+        content = self.reader.read(item.content, f"{where}.content")
+        if item.role == "assistant":
+            self._turn(position).text.append(content.text(""))
+        elif item.role == "user":
+            self.last_user = position
+            self._user(content.content())
+        else:
+            self.instruct(content)
+
+    def instruct(self, content: Mixed) -> None:
+        """A system or developer message: in front, or in place as far as the upstream can bear it."""
+        if not self.entries and not content.media:
+            self.system.append(content.text("\n"))
+        elif self.profile.midway_system:
+            self.entries.append(SystemMessage(role="system", content=content.text("\n")))
+        else:
+            self._user(_tagged("developer", content))
+
+    def _user(self, content: ChatContent) -> None:
+        self.entries.append(UserMessage(role="user", content=content))
+
+    def _compaction(self, item: Compaction, where: str) -> None:
+        summary = self.unseal(item.encrypted_content) if item.encrypted_content else None
+        if summary is None:
+            self.notes.append(f"{where}: a compaction made elsewhere cannot be read and was left out")
+        else:
+            self._user(f"<conversation_summary>\n{summary}\n</conversation_summary>")
+
+    # -- the assistant's turns --------------------------------------------------------------------------------
+
+    def _turn(self, position: int) -> AssistantTurn:
+        """The open turn, or a new one: outputs and anything said by others end a turn."""
+        last = self.entries[-1] if self.entries else None
+        if isinstance(last, AssistantTurn) and not last.answered:
+            return last
+        turn = AssistantTurn(position)
+        self.entries.append(turn)
+        return turn
+
+    def _reasoning(self, item: Reasoning, position: int) -> None:
+        text = self._reasoning_text(item)
+        if text:
+            self._turn(position).reasoning.append(text)
+
+    def _reasoning_text(self, item: Reasoning) -> str:
+        """Raw text if there is some, else the seal, else the summary."""
+        sealed = item.encrypted_content
+        return (
+            self._parts_text(item.content)
+            or (self.unseal(sealed) if sealed else None)
+            or self._parts_text(item.summary)
+        )
+
+    def _parts_text(self, parts: Sequence[object] | None) -> str:
+        return joined(getattr(part, "text", "") for part in parts or ())
+
+    def _call(
+        self,
+        item: FunctionCall | CustomToolCall | LocalShellCall | ShellCall | ApplyPatchCall | ToolSearchCall,
+        position: int,
+    ) -> None:
+        turn = self._turn(position)
+        call_id = item.call_id or f"call_{position}"
+        calls = self.calls.setdefault(call_id, [])
+        twin = any(call in turn.calls for call in calls)
+        name, arguments = self._called(item)
+        if not _is_object(arguments):
+            self.notes.append(f"input[{position}].arguments: not a JSON object; sent inside one")
+            arguments = to_json({"invalid_json": arguments}).decode()
+        call = Call(f"{call_id}_{len(turn.calls)}" if twin else call_id, name, arguments)
+        if twin:
+            self.notes.append(f"input[{position}]: a second call {call_id!r} in one turn was renamed")
+        calls.append(call)
+        turn.calls.append(call)
+
+    def _called(
+        self,
+        item: FunctionCall | CustomToolCall | LocalShellCall | ShellCall | ApplyPatchCall | ToolSearchCall,
+    ) -> tuple[str, str]:
+        """The chat function of a call and its arguments as JSON text."""
+        named = self.toolbox.chat_name
+        match item:
+            case FunctionCall():
+                return named("function", item.name, item.namespace), _object_text(item.arguments)
+            case CustomToolCall():
+                return named("custom", item.name, item.namespace), custom_arguments(item.input)
+            case LocalShellCall():
+                return named("local_shell", "local_shell", None), local_shell_arguments(item.action)
+            case ShellCall():
+                return named("shell", "shell", None), shell_arguments(item.action)
+            case ApplyPatchCall():
+                return named("apply_patch", "apply_patch", None), patch_arguments(item.operation)
+            case ToolSearchCall():
+                arguments = (
+                    item.arguments if isinstance(item.arguments, str) else to_json(item.arguments).decode()
+                )
+                return named("tool_search", "tool_search", None), _object_text(arguments)
+
+    # -- outputs ----------------------------------------------------------------------------------------------
+
+    def _output(
+        self,
+        item: FunctionCallOutput
+        | CustomToolCallOutput
+        | LocalShellCallOutput
+        | ShellCallOutput
+        | ApplyPatchCallOutput
+        | ToolSearchOutput,
+        where: str,
+    ) -> None:
+        call_id, output = self._answered(item, where)
+        calls = self.calls.get(call_id) if call_id else None
+        if not calls:
+            self._orphan(item, output, where)
+            return
+        open_call = next((call for call in calls if call.output is None), calls[-1])
+        if open_call.output is not None:
+            self.notes.append(f"{where}: a second output of call {call_id!r} replaced the first")
+        open_call.output = output
+
+    def _answered(
+        self,
+        item: FunctionCallOutput
+        | CustomToolCallOutput
+        | LocalShellCallOutput
+        | ShellCallOutput
+        | ApplyPatchCallOutput
+        | ToolSearchOutput,
+        where: str,
+    ) -> tuple[str | None, Mixed]:
+        match item:
+            case FunctionCallOutput() | CustomToolCallOutput():
+                return item.call_id, self.reader.read(item.output, f"{where}.output")
+            case LocalShellCallOutput():
+                return item.call_id or item.id, self.reader.read(item.output, where)
+            case ShellCallOutput():
+                return item.call_id, self.reader.read(shell_output(item.output), where)
+            case ApplyPatchCallOutput():
+                return item.call_id, self.reader.read(patch_output(item), where)
+            case ToolSearchOutput():
+                found = Toolbox()
+                found.add(item.tools)
+                names = [self.toolbox.chat_name(*_kind_name_place(key)) for key in found.by_key]
+                return item.call_id, self.reader.read(to_json({"tools": names}).decode(), where)
+
+    def _orphan(self, item: InputItem, output: Mixed, where: str) -> None:
+        """An output whose call is nowhere: Codex tells the model things in this way."""
+        self.notes.append(f"{where}: an output without its call was sent as text")
+        name = getattr(item, "name", None)
+        place = getattr(item, "namespace", None)
+        label = f" name={f'{place}.{name}' if place else name!s}" if name else ""
+        self._user(_tagged("tool_output", output, label))
+
+    # -- messages out -----------------------------------------------------------------------------------------
+
+    def messages(self) -> list[ChatMessage]:
+        """The conversation as chat messages."""
+        system = joined(self.system)
+        head: list[ChatMessage] = [SystemMessage(role="system", content=system)] if system else []
+        return head + [message for entry in self.entries for message in self._rendered(entry)]
+
+    def _rendered(self, entry: AssistantTurn | ChatMessage) -> Iterable[ChatMessage]:
+        if not isinstance(entry, AssistantTurn):
+            return [entry]
+        if not entry.calls and not any(entry.text):
+            self.notes.append(f"input[{entry.position}]: reasoning without an answer was left out")
+            return []
+        return [self._assistant(entry), *self._tool_messages(entry)]
+
+    def _assistant(self, turn: AssistantTurn) -> AssistantMessage:
+        text = joined(turn.text)
+        message = AssistantMessage(role="assistant", content=text or (None if turn.calls else ""))
+        reasoning = joined(turn.reasoning) if self._replayed(turn) else ""
+        if reasoning and self.profile.reasoning_field == "reasoning_content":
+            message["reasoning_content"] = reasoning
+        elif reasoning and self.profile.reasoning_field == "reasoning":
+            message["reasoning"] = reasoning
+        if turn.calls:
+            message["tool_calls"] = [
+                ChatToolCall(
+                    id=call.call_id,
+                    type="function",
+                    function=FunctionText(name=call.name, arguments=call.arguments),
+                )
+                for call in turn.calls
+            ]
+        return message
+
+    def _replayed(self, turn: AssistantTurn) -> bool:
+        return self.replay == "all" or (self.replay == "turn" and turn.position > self.last_user)
+
+    def _tool_messages(self, turn: AssistantTurn) -> Iterable[ChatMessage]:
+        """One message a call, in call order, then all images in one user message."""
+        media: list[ChatPart] = []
+        for call in turn.calls:
+            if call.output is None:
+                self.notes.append(f"call {call.call_id!r} has no output")
+            text = NO_OUTPUT if call.output is None else call.output.text("\n")
+            yield ToolMessage(role="tool", tool_call_id=call.call_id, content=text)
+            if call.output and call.output.media:
+                media.append(TextPart(type="text", text=f"<tool_output call_id={call.call_id}>"))
+                media.extend(call.output.media)
+        if media:
+            yield UserMessage(role="user", content=media)
+
+
+def _kind_name_place(key: tuple[str, str, str]) -> tuple[str, str, str]:
+    kind, place, name = key
+    return kind, name, place
+
+
+def _tagged(tag: str, content: Mixed, label: str = "") -> ChatContent:
+    """Content between tags; media stay parts."""
+    if not content.media:
+        return f"<{tag}{label}>\n{content.text(chr(10))}\n</{tag}>"
+    opening = TextPart(type="text", text=f"<{tag}{label}>")
+    return [opening, *content.parts, TextPart(type="text", text=f"</{tag}>")]
+
+
+def _object_text(arguments: str) -> str:
+    return arguments if arguments.strip() else "{}"
+
+
+def _is_object(arguments: str) -> bool:
+    """Whether arguments are what suppliers demand: JSON text of an object."""
+    try:
+        return isinstance(from_json(arguments), dict)
+    except ValueError:
+        return False

@@ -1,0 +1,270 @@
+"""A Responses request as a chat completion request.
+
+Rules: nothing is invented, nothing is lost without a note, the same input gives the same output, what the caller
+left out stays out. `shim.core.support` lists every field and what becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from shim.core.compaction import COMPACTION_PROMPT, wants_compaction
+from shim.core.content import ContentReader
+from shim.core.messages import Fold, Replay, Unseal
+from shim.core.profile import Instrument, Profile
+from shim.core.support import PASSED_OVER
+from shim.core.tools import Choice, Toolbox, choose
+from shim.wire.base import Json
+from shim.wire.chat import ChatRequest, StreamUsage, UserMessage
+from shim.wire.items import AdditionalTools, InputItem, Message, ToolSearchOutput
+from shim.wire.request import CreateResponse, TextFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A chat completion request, and what is needed to read the answer."""
+
+    chat: ChatRequest
+    toolbox: Toolbox
+    notes: tuple[str, ...]
+    compaction: bool = False
+    items: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes: the upstream's ways, the instrument, and how reasoning is replayed."""
+
+    profile: Profile
+    instrument: Instrument
+    unseal: Unseal
+    replay: Replay = "turn"
+
+
+def input_items(request: CreateResponse) -> Sequence[InputItem]:
+    """The input as items; a string is one user message."""
+    if isinstance(request.input, str):
+        return [Message(role="user", content=request.input)]
+    return request.input or []
+
+
+def to_chat(request: CreateResponse, target: Target, history: Sequence[InputItem] = ()) -> Translation:
+    """Translate a request, after the items of earlier turns.
+
+    Raises:
+        ClientFault: Something in the request cannot be done, with the path of the field.
+    """
+    notes: list[str] = []
+    items = [*history, *input_items(request)]
+    toolbox = _toolbox(request, items, target.profile)
+    compaction = wants_compaction(items)
+    chat = ChatRequest(model=target.instrument.id, messages=[], stream=True)
+    fold = _fold(request, items, toolbox, target, notes)
+    chat["messages"] = fold.messages()
+    if compaction:
+        chat["messages"].append(UserMessage(role="user", content=COMPACTION_PROMPT))
+    options = _Options(request, target.profile, target.instrument, notes)
+    chosen = (
+        Choice("none")
+        if compaction
+        else choose(request.tool_choice, toolbox, objects=target.profile.object_tool_choice)
+    )
+    options.put_all(chat, toolbox, chosen)
+    _note_the_rest(request, toolbox, notes)
+    return Translation(chat, toolbox, tuple(dict.fromkeys(notes)), compaction, len(items))
+
+
+def _toolbox(request: CreateResponse, items: Sequence[InputItem], profile: Profile) -> Toolbox:
+    """Every tool of the request: declared, added within the conversation, found by search."""
+    toolbox = Toolbox(strict=profile.strict)
+    toolbox.add(request.tools or ())
+    for item in items:
+        if isinstance(item, AdditionalTools | ToolSearchOutput):
+            toolbox.add(item.tools)
+    return toolbox
+
+
+def _fold(
+    request: CreateResponse, items: Sequence[InputItem], toolbox: Toolbox, target: Target, notes: list[str]
+) -> Fold:
+    reader = ContentReader(target.instrument, notes)
+    fold = Fold(toolbox, reader, target.profile, target.unseal, target.replay, notes)
+    if isinstance(request.instructions, str):
+        fold.instruct(reader.read(request.instructions, "instructions"))
+    else:
+        for position, item in enumerate(request.instructions or ()):
+            fold.add(item, position)
+    for position, item in enumerate(items):
+        fold.add(item, position)
+    return fold
+
+
+def _note_the_rest(request: CreateResponse, toolbox: Toolbox, notes: list[str]) -> None:
+    notes.extend(f"{name}: unknown, left out" for name in sorted(request.model_extra or {}))
+    for name, reason in PASSED_OVER.items():
+        if getattr(request, name) not in (None, False, "disabled"):
+            notes.append(f"{name}: {reason}")
+    notes.extend(
+        f"tools: {kind!r} would run on the API's own servers and was left out"
+        for kind in dict.fromkeys(toolbox.hosted)
+    )
+
+
+@dataclass
+class _Options:
+    """Everything in a request besides the conversation."""
+
+    request: CreateResponse
+    profile: Profile
+    instrument: Instrument
+    notes: list[str]
+
+    def put_all(self, chat: ChatRequest, toolbox: Toolbox, chosen: Choice) -> None:
+        if self.profile.stream_usage:
+            chat["stream_options"] = StreamUsage(include_usage=True)
+        self._put_tools(chat, toolbox, chosen)
+        self._put_format(chat, forced=chosen.forced and "tools" in chat)
+        self._put_sampling(chat)
+        self._put_logprobs(chat)
+        self._put_effort(chat)
+        self._put_plain(chat)
+
+    def _put_tools(self, chat: ChatRequest, toolbox: Toolbox, chosen: Choice) -> None:
+        tools = toolbox.chat_tools(chosen.only)
+        if not tools:
+            return
+        chat["tools"] = tools
+        if chosen.chat is not None:
+            chat["tool_choice"] = chosen.chat
+        if self.request.parallel_tool_calls is not None and self._takes("parallel_tool_calls"):
+            chat["parallel_tool_calls"] = self.request.parallel_tool_calls
+
+    def _put_format(self, chat: ChatRequest, *, forced: bool) -> None:
+        text_format = self.request.text.format if self.request.text else None
+        if text_format is None or text_format.type == "text":
+            return
+        if forced and not self.profile.format_with_tools:
+            self.notes.append("text.format: left out, since a tool must be called")
+            return
+        chat["response_format"] = _response_format(text_format, strict=self.profile.strict)
+
+    def _put_sampling(self, chat: ChatRequest) -> None:
+        given = {"temperature": self.request.temperature, "top_p": self.request.top_p}
+        for name, value in given.items():
+            if value is None:
+                continue
+            if self.instrument.temperature:
+                _put(chat, name, value)
+            else:
+                self.notes.append(f"{name}: not taken by {self.instrument.id}")
+        if self.request.max_output_tokens is not None:
+            _put(chat, self.profile.max_tokens_field, self._output_limit(self.request.max_output_tokens))
+
+    def _output_limit(self, wanted: int) -> int:
+        most = self.instrument.max_output_tokens
+        if most is None or wanted <= most:
+            return wanted
+        self.notes.append(f"max_output_tokens: {wanted} lowered to the instrument's {most}")
+        return most
+
+    def _put_logprobs(self, chat: ChatRequest) -> None:
+        asked = "message.output_text.logprobs" in (self.request.include or ())
+        if not asked and not self.request.top_logprobs:
+            return
+        if "tools" in chat and not self.profile.logprobs_with_tools:
+            self.notes.append("logprobs: not taken beside tools")
+            return
+        chat["logprobs"] = True
+        if self.request.top_logprobs:
+            chat["top_logprobs"] = self.request.top_logprobs
+
+    def _put_effort(self, chat: ChatRequest) -> None:
+        effort = self.request.reasoning.effort if self.request.reasoning else None
+        if effort is None:
+            return
+        fitted = fit_effort(effort, self.instrument.efforts) if self._takes("reasoning_effort") else None
+        if fitted is not None:
+            chat["reasoning_effort"] = fitted
+        if fitted != effort:
+            self.notes.append(
+                f"reasoning.effort: {effort!r} {f'sent as {fitted!r}' if fitted else 'left out'}"
+            )
+
+    def _put_plain(self, chat: ChatRequest) -> None:
+        text = self.request.text
+        given: Mapping[str, Any] = {
+            "verbosity": text.verbosity if text else None,
+            "prompt_cache_key": self.request.prompt_cache_key,
+            "prompt_cache_retention": self.request.prompt_cache_retention,
+            "safety_identifier": self.request.safety_identifier,
+            "service_tier": self.request.service_tier,
+            "user": self.request.user,
+            "metadata": self.request.metadata or None,
+        }
+        for name, value in given.items():
+            if value is None:
+                continue
+            if name in self.profile.options:
+                _put(chat, name, value)
+            elif name != "metadata":
+                self.notes.append(f"{name}: not taken by this upstream")
+
+    def _takes(self, name: str) -> bool:
+        return name in self.profile.options
+
+
+def _put(chat: ChatRequest, name: str, value: Any) -> None:
+    chat[name] = value  # type: ignore[literal-required]  # names come from the tables above
+
+
+def _response_format(text_format: TextFormat, *, strict: bool) -> Json:
+    if text_format.type == "json_object":
+        return {"type": "json_object"}
+    schema: Json = {"name": text_format.name, "schema": text_format.schema_}
+    if text_format.description is not None:
+        schema["description"] = text_format.description
+    if text_format.strict is not None and strict:
+        schema["strict"] = text_format.strict
+    return {"type": "json_schema", "json_schema": schema}
+
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+"""Every effort there is, lowest first."""
+
+USUAL_EFFORTS = ("low", "medium", "high")
+"""What an instrument takes that lists none."""
+
+
+def fit_effort(effort: str | int, known: tuple[str, ...] | None) -> str | None:
+    """The nearest effort that an instrument knows; None if it knows none, or the wish has no place in the order."""
+    choices = USUAL_EFFORTS if known is None else known
+    if effort in choices:
+        return str(effort)
+    if effort not in EFFORTS:
+        return None
+    rank = EFFORTS.index(str(effort))
+    ranked = [choice for choice in choices if choice in EFFORTS]
+    return min(ranked, key=lambda choice: abs(EFFORTS.index(choice) - rank), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Aliases:
+    """Model names that stand for instruments: the user's own first, the profile's families last."""
+
+    own: Mapping[str, str] = field(default_factory=dict)
+    families: tuple[str, ...] = ()
+    default: str | None = None
+
+    def resolve(self, model: str, known: frozenset[str]) -> str:
+        """The instrument for a model name; a name that nothing stands for is its own."""
+        if model in self.own:
+            return self.own[model]
+        for pattern, instrument in self.own.items():
+            if fnmatchcase(model, pattern):
+                return instrument
+        if model in known or self.default is None:
+            return model
+        return self.default if any(fnmatchcase(model, family) for family in self.families) else model

@@ -1,0 +1,111 @@
+"""Request bodies, checked; what is wrong is said as OpenAI says it, with the path of the field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from shim.errors import ClientFault, invalid, missing
+from shim.wire.base import Json
+from shim.wire.request import CreateResponse
+
+
+def read_request(body: Json) -> CreateResponse:
+    """Check a request body.
+
+    Raises:
+        ClientFault: 400 with OpenAI's message, code and the path of the first offending field.
+    """
+    try:
+        request = CreateResponse.model_validate(body)
+    except ValidationError as error:
+        raise fault_of(error.errors(include_url=False)[0]) from None
+    if request.input is None and request.prompt is None and request.previous_response_id is None:
+        raise missing("input")
+    _check_format(request)
+    return request
+
+
+def _check_format(request: CreateResponse) -> None:
+    text_format = request.text.format if request.text else None
+    if text_format is None or text_format.type != "json_schema":
+        return
+    if not text_format.name:
+        raise missing("text.format.name")
+    if text_format.schema_ is None:
+        raise missing("text.format.schema")
+
+
+def path_of(location: tuple[int | str, ...]) -> str:
+    """A pydantic location as a request path: `input[0].content[1].text`."""
+    path = ""
+    for step in location:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif not step.startswith("<") and step != "[key]":
+            path += f".{step}" if path else step
+    return path
+
+
+_EXPECTED = {
+    "bool_type": "a boolean",
+    "dict_type": "an object",
+    "float_type": "a decimal",
+    "int_type": "an integer",
+    "list_type": "an array",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "string_type": "a string",
+}
+_BOUNDS = {
+    "greater_than_equal": ("below_min", "below minimum", ">=", "ge"),
+    "less_than_equal": ("above_max", "above maximum", "<=", "le"),
+}
+
+
+def fault_of(error: ErrorDetails) -> ClientFault:
+    """One of pydantic's errors in OpenAI's words."""
+    path, kind, context = path_of(error["loc"]), error["type"], error.get("ctx", {})
+    value = error["input"]
+    if kind == "missing":
+        return missing(path)
+    if kind in _EXPECTED:
+        got = _kind_of(value)
+        message = f"Invalid type for '{path}': expected {_EXPECTED[kind]}, but got {got} instead."
+        return invalid(message, path, "invalid_type")
+    if kind in _BOUNDS:
+        return _out_of_bounds(path, value, kind, context)
+    if kind == "literal_error":
+        message = f"Invalid value: '{value}'. Supported values are: {context['expected']}."
+        return invalid(message, path, "invalid_value")
+    if kind == "string_too_short":
+        message = f"Invalid '{path}': empty string. Expected a string with minimum length 1, but got an empty string instead."
+        return invalid(message, path, "empty_string")
+    return invalid(f"Invalid '{path}': {error['msg']}.", path, "invalid_value")
+
+
+def _out_of_bounds(path: str, value: Any, kind: str, context: dict[str, Any]) -> ClientFault:
+    code, words, sign, bound = _BOUNDS[kind]
+    number = "integer" if isinstance(value, int) and isinstance(context[bound], int) else "decimal"
+    limit = f"{context[bound]:g}" if isinstance(context[bound], float) else context[bound]
+    message = (
+        f"Invalid '{path}': {number} {words} value. Expected a value {sign} {limit}, but got {value} instead."
+    )
+    return invalid(message, path, f"{number}_{code}_value")
+
+
+_KINDS = (
+    (bool, "a boolean"),
+    (int, "an integer"),
+    (float, "a decimal"),
+    (str, "a string"),
+    (list, "an array"),
+)
+
+
+def _kind_of(value: Any) -> str:
+    if value is None:
+        return "null"
+    return next((name for kind, name in _KINDS if isinstance(value, kind)), "an object")

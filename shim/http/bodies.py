@@ -1,0 +1,117 @@
+"""A request's body: read within limits, decompressed, and understood as a JSON object.
+
+Not here: what the object means; content types are not looked at, as clients send all sorts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+from starlette.datastructures import Headers
+
+from shim.errors import ClientFault
+from shim.http.call import ClientGone
+from shim.http.encodings import decode, parse_encodings, too_large
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope
+
+    from shim.settings import Settings
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Escapes of JSON strings: a whole surrogate pair, a lone half, or any other.
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"|\\.",
+    re.DOTALL,
+)
+_HUGE_NUMBER = re.compile(rb"[0-9][eE]\+?[0-9]{3}|[0-9]{309}")
+_NAMES = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+
+
+async def read_body(scope: Scope, receive: Receive, settings: Settings) -> bytes:
+    """The request's body without its content encodings.
+
+    Raises:
+        ClientFault: 400, 413 or 415; see `shim.http.encodings`.
+        ClientGone: The client left before the end of its body.
+    """
+    headers = Headers(scope=scope)
+    encodings = parse_encodings(",".join(headers.getlist("content-encoding")))
+    limit = settings.max_body_bytes
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
+        raise too_large(limit, "as sent")
+    body = await _receive_all(receive, limit)
+    if not encodings:
+        return body
+    return await asyncio.to_thread(decode, body, encodings, settings.max_decoded_bytes)
+
+
+async def _receive_all(receive: Receive, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise too_large(limit, "as sent")
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """`body` as a JSON object; lone surrogate escapes become U+FFFD, of duplicate keys the last wins.
+
+    Raises:
+        ClientFault: 400, which says what is wrong and where, without quoting the body.
+    """
+    body = body.removeprefix(BYTE_ORDER_MARK)
+    if not body.strip():
+        raise ClientFault("The request body is empty; send a JSON object.")
+    value = _parse(body)
+    if not isinstance(value, dict):
+        raise ClientFault(f"The request body must be a JSON object, not {_NAMES.get(type(value), 'null')}.")
+    if _HUGE_NUMBER.search(body) and not _finite(value):
+        raise ClientFault("The request body is not usable JSON: a number is too large.")
+    return value
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        mended = _without_lone_surrogates(body) if "hex escape" in str(error) else body
+        if mended != body:
+            return _parse(mended)
+        raise ClientFault(f"The request body is not valid JSON: {_reason(body, error)}.") from error
+
+
+def _without_lone_surrogates(body: bytes) -> bytes:
+    """Half a surrogate pair is legal JSON but no text; JavaScript clients that cut strings send it."""
+    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["lone"] else escape[0], body)
+
+
+def _reason(body: bytes, error: ValueError) -> str:
+    try:
+        body.decode()
+    except UnicodeDecodeError as undecodable:
+        return f"it is not UTF-8 at byte {undecodable.start}"
+    return str(error)
+
+
+def _finite(value: Any) -> bool:
+    """Whether no number has overflowed to infinity; the parser bounds the nesting."""
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)

@@ -1,0 +1,137 @@
+"""One HTTP request as the edge sees it: its id, its clock, what was sent, and whether the client is there.
+
+A `Call` is made by `edge`, travels in the ASGI scope, and ends as one line of the access log. Not here: what
+the request asks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+from shim.ambient import monotonic
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from starlette.types import Message, Receive, Scope, Send
+
+    from shim.exchange import Summary
+
+SCOPE_KEY = "shim.call"
+DEFAULT_RETRY_AFTER = b"1"
+
+logger = logging.getLogger(__name__)
+
+
+class ClientGone(Exception):
+    """The client has closed its connection: there is nobody to answer."""
+
+
+def new_request_id() -> str:
+    """An id in the form of OpenAI's `x-request-id`."""
+    return f"req_{secrets.token_hex(16)}"
+
+
+@dataclass
+class Call:
+    """What is known of one request, from its first byte to its line in the log.
+
+    Attributes:
+        method: As sent; `GET` for a WebSocket.
+        path: As sent, without the query.
+        request_id: Ours, never the client's.
+        status: HTTP status of the answer; None until it is sent.
+        complete: Whether the last byte of the answer is on its way.
+        model: What the client asked for, as soon as its body is read.
+        summary: What the turn counted, once there is one.
+        outcome: How it ended if the turn cannot know: `client_gone`, `cancelled`, `broken`.
+        code: The error code sent to the client.
+    """
+
+    method: str
+    path: str
+    request_id: str = field(default_factory=new_request_id)
+    status: int | None = None
+    complete: bool = False
+    model: str | None = None
+    summary: Summary | None = None
+    outcome: str | None = None
+    code: str | None = None
+    _started: float = field(default_factory=monotonic)
+
+    @classmethod
+    def of(cls, scope: Scope) -> Call:
+        """The call that `edge` has put into this scope."""
+        return cast("Call", scope[SCOPE_KEY])
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the request arrived."""
+        return (monotonic() - self._started) * 1000
+
+    def stamped(self, send: Send) -> Send:
+        """`send`, with our headers on the answer and an eye on how far it has come.
+
+        The result raises `ClientGone` where a server tells a broken connection by an `OSError`.
+        """
+
+        async def stamping(message: Message) -> None:
+            if message["type"].endswith("http.response.start"):
+                self.status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), *self._headers(message)]}
+            elif not message.get("more_body", False):
+                self.complete = True
+            try:
+                await send(message)
+            except OSError as error:
+                raise ClientGone from error
+
+        return stamping
+
+    def _headers(self, start: Message) -> list[tuple[bytes, bytes]]:
+        headers = [
+            (b"x-request-id", self.request_id.encode()),
+            (b"openai-processing-ms", str(round(self.elapsed_ms)).encode()),
+            (b"openai-version", b"2020-10-01"),
+        ]
+        if start["status"] == HTTPStatus.TOO_MANY_REQUESTS and b"retry-after" not in dict(
+            start.get("headers", ())
+        ):
+            headers.append((b"retry-after", DEFAULT_RETRY_AFTER))  # without it Codex gives up
+        return headers
+
+    async def while_connected(self, receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work` as long as the client is there; the request's body must have been read.
+
+        Raises:
+            ClientGone: The client left; `work` was cancelled and has ended.
+        """
+        task = asyncio.create_task(work)
+        watch = asyncio.create_task(_departure(receive))
+        try:
+            await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
+            # A server also reports a disconnect after a complete answer: then `work` is only tidying up.
+            if not task.done() and not self.complete:
+                raise ClientGone
+            await task
+        finally:
+            await stop(*(each for each in (task, watch) if not each.done()))
+
+
+async def _departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def stop(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks and wait until they have ended; what they raise is logged, as nobody else will see it."""
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception) and not isinstance(result, ClientGone):
+            logger.error("A cancelled task failed.", exc_info=result)

@@ -1,0 +1,97 @@
+"""The outermost layer: every request passes here first, and every answer and every fault last.
+
+It tidies the path, refuses WebSockets, turns whatever was raised into OpenAI's error body and writes one line
+to the access log. Not here: routes and what they do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers
+
+from shim.errors import Fault
+from shim.http.call import SCOPE_KEY, Call, ClientGone
+from shim.http.logs import log_call
+from shim.http.replies import fault_reply, upgrade_refused, url_fault
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+
+class Edge:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, whatever comes of it."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        call = Call(method=scope.get("method", "GET"), path=scope["path"])
+        scope = {**scope, "path": tidy(scope["path"]), SCOPE_KEY: call}
+        try:
+            await self._serve(scope, receive, call.stamped(send))
+        finally:
+            log_call(call)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = Call.of(scope)
+        try:
+            await self._dispatch(scope, receive, send)
+        except ClientGone:
+            call.outcome = "client_gone"
+        except Fault as fault:
+            await self._refuse(fault, scope, receive, send)
+        except asyncio.CancelledError:
+            call.outcome = "cancelled"
+            raise
+        except Exception:
+            logger.exception("Request %s failed.", call.request_id)
+            await self._refuse(internal_fault(call.request_id), scope, receive, send)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if asks_for_websocket(scope):
+            await upgrade_refused()(scope, receive, send)
+        elif scope["type"] == "websocket":
+            raise url_fault(Call.of(scope))
+        else:
+            await self._app(scope, receive, send)
+
+    async def _refuse(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with `fault`; once headers are out, leaving the body unfinished is all that can be said."""
+        call = Call.of(scope)
+        if call.status is not None:
+            call.outcome, call.code = "broken", fault.response_code
+            return
+        with contextlib.suppress(ClientGone):
+            await fault_reply(fault)(scope, receive, send)
+
+
+def tidy(path: str) -> str:
+    """The path as the routes know it: no `/v1` in front, once or doubled, and no empty segments."""
+    segments = [segment for segment in path.split("/") if segment]
+    while segments[:1] == ["v1"]:
+        del segments[0]
+    return "/" + "/".join(segments)
+
+
+def asks_for_websocket(scope: Scope) -> bool:
+    """Whether this is `GET /responses` asking for an upgrade, recognised as such by the server or not."""
+    if scope["path"] != "/responses":
+        return False
+    if scope["type"] == "websocket":
+        return True
+    return scope["method"] == "GET" and Headers(scope=scope).get("upgrade", "").lower() == "websocket"
+
+
+def internal_fault(request_id: str) -> Fault:
+    """What a client may know of a failure of ours."""
+    return Fault(f"The server had an error while processing your request. (Request ID {request_id})")

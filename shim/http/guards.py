@@ -1,0 +1,118 @@
+"""Who may ask, and with whose key the upstream is asked.
+
+Three arrangements: clients present one of our tokens and the configured key goes upstream; the configured key
+serves everyone (tools insist on sending some dummy key); or each client's own key passes through.
+
+Not here yet, and this is their place: guards against requests made by web pages.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shim.errors import ClientFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.datastructures import Headers
+
+    from shim.settings import Settings
+
+KEY_HEADERS = ("x-api-key", "api-key")
+
+
+class Misconfigured(ValueError):
+    """The settings contradict each other; the message says what to set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The rule by which clients are let in and keys are chosen.
+
+    Attributes:
+        tokens: What a client must present one of; empty lets every client in.
+        own_key: The upstream's key that serves every client.
+        needs_key: Whether the upstream takes no request without a key.
+        key_variable: The environment variable that holds the upstream's key, for messages.
+    """
+
+    tokens: tuple[bytes, ...]
+    own_key: str | None
+    needs_key: bool
+    key_variable: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Guard:
+        """The rule that the settings describe.
+
+        Raises:
+            Misconfigured: There are client tokens but no key: every request would fail.
+        """
+        own, preset = settings.upstream_key, settings.preset
+        if settings.client_tokens and own is None and preset.needs_key:
+            raise Misconfigured(
+                f"Clients must present a token (client_tokens), so the upstream needs a key of its own: set {preset.key_variable}."
+            )
+        return cls(
+            tokens=tuple(token.get_secret_value().encode() for token in settings.client_tokens),
+            own_key=own.get_secret_value() if own else None,
+            needs_key=preset.needs_key,
+            key_variable=preset.key_variable,
+        )
+
+    def admit(self, headers: Headers) -> str | None:
+        """Let the client in and return the key for the upstream, None if nobody has one.
+
+        A client's token is for us alone and never goes further.
+
+        Raises:
+            ClientFault: 401, no or a wrong token.
+        """
+        presented = tuple(presented_keys(headers))
+        if self.tokens:
+            self._check(presented)
+            return self.own_key
+        return self.own_key or next(iter(presented), None)
+
+    def key(self, headers: Headers) -> str | None:
+        """Like `admit`, for requests that the upstream answers only with a key.
+
+        Raises:
+            ClientFault: 401, a wrong token or no key at all.
+        """
+        key = self.admit(headers)
+        if key is None and self.needs_key:
+            raise ClientFault(
+                f"No API key: set {self.key_variable} where the shim runs, "
+                "or send your own key as 'Authorization: Bearer KEY'.",
+                status=401,
+            )
+        return key
+
+    def _check(self, presented: tuple[str, ...]) -> None:
+        # A list, not a generator: every pair is compared, so the time taken says nothing. Latin-1 gives back the
+        # bytes that were sent.
+        matches = [
+            hmac.compare_digest(key.encode("latin-1"), token) for key in presented for token in self.tokens
+        ]
+        if not any(matches):
+            raise ClientFault(
+                "Incorrect API key provided: send one of the tokens that the shim was configured with.",
+                status=401,
+                code="invalid_api_key",
+            )
+
+
+def presented_keys(headers: Headers) -> Iterator[str]:
+    """The keys in a request's headers, as a bearer token first; a bare key without `Bearer` counts too."""
+    match headers.get("authorization", "").split():
+        case [scheme, key] if scheme.lower() == "bearer":
+            yield key
+        case [key] if key.lower() != "bearer":
+            yield key
+    for name in KEY_HEADERS:
+        if value := headers.get(name, "").strip():
+            yield value

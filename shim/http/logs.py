@@ -1,0 +1,133 @@
+"""What is logged, and how: one line per request, for people or for machines.
+
+Ids, names, counts and times only; never a body, never a key. A line cannot be forged: whatever came from
+outside is quoted if it holds anything but plain characters. Not here: what is worth logging elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import textwrap
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shim.http.call import Call
+    from shim.settings import Settings
+
+MAX_WORD = 120
+QUIET_PATHS = frozenset({"/healthz", "/readyz"})  # probes would drown everything else
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/@+,>-]+")
+
+access = logging.getLogger("shim.access")
+
+
+def configure_logging(settings: Settings) -> None:
+    """Send the shim's and the server's log to standard error in the chosen format; safe to call twice."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
+    level = settings.log_level.upper()
+    _direct("shim", handler, level)
+    _direct("uvicorn", handler, level if settings.log_level in {"debug", "error"} else "WARNING")
+    logging.getLogger("uvicorn.access").disabled = True  # ours says more
+
+
+def _direct(name: str, handler: logging.Handler, level: str) -> None:
+    logger = logging.getLogger(name)
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+def log_call(call: Call) -> None:
+    """Write the line of a request that has ended."""
+    level = logging.DEBUG if call.path in QUIET_PATHS else logging.INFO
+    if access.isEnabledFor(level):
+        fields = call_fields(call)
+        access.log(level, "%s", call_line(fields), extra={"fields": fields})
+
+
+def call_fields(call: Call) -> dict[str, Any]:
+    """What is known of the call, in the order of the line; unknown things are left out."""
+    fields = {
+        "method": call.method,
+        "path": call.path,
+        "status": call.status,
+        "outcome": call.outcome,
+        "model": call.model,
+        **_turn_fields(call),
+        "total_ms": round(call.elapsed_ms),
+        "code": call.code or (call.summary and call.summary.error_code),
+        "request_id": call.request_id,
+    }
+    if call.outcome is not None:  # what ended the request is known here better than by the turn
+        fields["outcome"] = call.outcome
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _turn_fields(call: Call) -> dict[str, Any]:
+    summary = call.summary
+    if summary is None:
+        return {}
+    return {
+        "outcome": summary.outcome,
+        "model": summary.model,
+        "served_model": summary.served_model,
+        "items": summary.items,
+        "first_token_ms": None if summary.first_token_ms is None else round(summary.first_token_ms),
+        "input_tokens": summary.input_tokens,
+        "output_tokens": summary.output_tokens,
+        "cached_tokens": summary.cached_tokens,
+        "attempts": summary.attempts,
+        "notes": len(summary.notes),
+    }
+
+
+def call_line(fields: dict[str, Any]) -> str:
+    """The fields as one line of words: what was asked and how it ended first, `name=value` after."""
+    lead = ("method", "path", "status", "outcome")
+    words = [word(fields[name]) for name in lead if name in fields]
+    return " ".join(words + [f"{name}={word(value)}" for name, value in fields.items() if name not in lead])
+
+
+def word(value: object) -> str:
+    """`value` as one word: as it is if plain, else quoted and escaped; shortened either way."""
+    text = str(value)[:MAX_WORD]
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+
+
+class TextFormatter(logging.Formatter):
+    """One line per record, for people; a traceback follows indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time, level if it matters, and message."""
+        clock = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
+        level = "" if record.levelno == logging.INFO else f"{record.levelname} "
+        line = f"{clock} {level}{_one_line(record.getMessage())}"
+        if record.exc_info:
+            line += "\n" + textwrap.indent(self.formatException(record.exc_info), "    ", lambda _: True)
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per record, for machines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time, level and logger, then the call's fields or the message."""
+        fields = getattr(record, "fields", None)
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            **(fields or {"message": record.getMessage()}),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

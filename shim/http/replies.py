@@ -1,0 +1,114 @@
+"""Whole answers: JSON, faults in OpenAI's error body, and headers made safe to send.
+
+Not here: streams (`shim.http.stream`) and which fault a request deserves.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from shim.errors import ClientFault, Fault
+from shim.http.call import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+MAX_HEADER_BYTES = 4096  # servers and clients commonly stop at 8 KiB of headers
+MAX_QUOTED_PATH = 200
+OWN_HEADERS = frozenset(
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "openai-model",  # Codex tells its user of a flagged account if this differs from the request
+        "openai-processing-ms",
+        "openai-version",
+        "set-cookie",
+        "transfer-encoding",
+        "x-request-id",
+    }
+)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def json_reply(
+    body: Mapping[str, object], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """`body` as JSON. NaN and infinity, which JSON cannot say, become null."""
+    content = to_json(body, inf_nan_mode="null")
+    return Response(content, status, headers=headers, media_type="application/json")
+
+
+def fault_reply(fault: Fault, headers: Mapping[str, str] | None = None) -> FaultReply:
+    """`fault` as OpenAI would say it, with `retry-after` where it makes sense."""
+    retry = {} if fault.retry_after is None else {"retry-after": str(max(0, fault.retry_after))}
+    return FaultReply(fault, {**retry, **(headers or {})})
+
+
+class FaultReply(Response):
+    """An error answer that also tells the call, and so the log, its code."""
+
+    media_type = "application/json"
+
+    def __init__(self, fault: Fault, headers: Mapping[str, str]) -> None:
+        super().__init__(to_json({"error": fault.body}), fault.status, headers=headers)
+        self._code = fault.code or fault.type
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, also as the refusal of a WebSocket where the server can."""
+        Call.of(scope).code = self._code
+        if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close"})  # such a server answers 403 by itself
+            return
+        await super().__call__(scope, receive, send)
+
+
+def url_fault(call: Call) -> ClientFault:
+    """A 404 for a path that is not served, in the words of OpenAI's API."""
+    return ClientFault(f"Invalid URL ({call.method} {call.path[:MAX_QUOTED_PATH]})", status=404)
+
+
+def method_fault(call: Call) -> ClientFault:
+    """A 405 for a path that is served, but not so."""
+    message = f"Not allowed to {call.method} on {call.path[:MAX_QUOTED_PATH]}."
+    return ClientFault(message, status=405, code="method_not_supported")
+
+
+def routing_reply(request: Request, error: Exception) -> Response:
+    """What the router's 404 and 405 look like; the latter with `Allow`."""
+    call = Call.of(request.scope)
+    allow = (getattr(error, "headers", None) or {}).get("Allow")
+    if allow is None:
+        return fault_reply(url_fault(call))
+    return fault_reply(method_fault(call), {"allow": ", ".join(sorted(allow.split(", ")))})
+
+
+def upgrade_refused() -> Response:
+    """A 426 for a WebSocket: Codex and the SDKs then use plain HTTP at once, without a word.
+
+    The protocol that RFC 9110, section 15.5.22, wants named is the one to use instead.
+    """
+    fault = ClientFault(
+        "WebSockets are not served here; send POST requests over HTTP.", status=426, code="upgrade_required"
+    )
+    return fault_reply(fault, {"upgrade": "HTTP/1.1"})
+
+
+def safe_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """`headers` as they may be sent: valid names, Latin-1 values in one line, bounded, none that are ours."""
+    named = {name.lower(): _safe_value(value) for name, value in headers.items() if _TOKEN.fullmatch(name)}
+    return {name: value for name, value in named.items() if name not in OWN_HEADERS}
+
+
+def _safe_value(value: str) -> str:
+    latin = value.encode("latin-1", "replace").decode("latin-1")
+    return _UNPRINTABLE.sub(" ", latin)[:MAX_HEADER_BYTES].strip()

@@ -1,0 +1,159 @@
+"""What is served at which path. Paths have no `/v1` here: `edge` takes it off.
+
+Each route is a short function from a request to an answer; faults are raised. Not here: methods and paths
+that are not served, which `replies` words as OpenAI does.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from shim import __version__
+from shim.core.codex import list_entry, models_body
+from shim.errors import ClientFault
+from shim.http.bodies import json_object, read_body
+from shim.http.call import Call
+from shim.http.passthrough import Passthrough
+from shim.http.replies import json_reply, safe_headers, url_fault
+from shim.http.services import Services
+from shim.http.stream import EventStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class WhileConnected:
+    """An answer that is worked out only as long as the client waits for it."""
+
+    def __init__(self, work: Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]) -> None:
+        self._work = work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Do the work and watch the client."""
+        await Call.of(scope).while_connected(receive, self._work(scope, receive, send))
+
+
+async def responses(request: Request) -> ASGIApp:
+    """`POST /responses`; `HEAD` only says that it is there (`codex doctor` asks)."""
+    if request.method == "HEAD":
+        return Response(headers={"allow": "HEAD, POST"})
+    services, call = Services.of(request), Call.of(request.scope)
+    key = services.guard.key(request.headers)
+    body = json_object(await read_body(request.scope, request.receive, services.settings))
+    call.model = body["model"] if isinstance(body.get("model"), str) else None
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        turn = await services.exchange.open(body, key, call.request_id)
+        async with aclosing(turn):
+            call.summary = turn.summary
+            if turn.stream:
+                reply: ASGIApp = EventStream(turn, services.settings.keepalive_seconds)
+            else:
+                reply = json_reply(await turn.response(), headers=safe_headers(turn.headers))
+            await reply(scope, receive, send)
+
+    return WhileConnected(answer)
+
+
+async def chat_completions(request: Request) -> ASGIApp:
+    """`POST /chat/completions`, passed through."""
+    services = Services.of(request)
+    key = services.guard.key(request.headers)
+    body = await read_body(request.scope, request.receive, services.settings)
+    accept = request.headers.get("accept", "*/*")
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        reply = await services.upstream.forward(body, key, accept)
+        async with aclosing(reply):
+            await Passthrough(reply)(scope, receive, send)
+
+    return WhileConnected(answer)
+
+
+async def models(request: Request) -> Response:
+    """`GET /models`: one body for OpenAI's clients and for Codex."""
+    services = Services.of(request)
+    catalog = await services.upstream.catalog(services.guard.admit(request.headers))
+    return json_reply(models_body(catalog.instruments))
+
+
+async def model(request: Request) -> Response:
+    """`GET /models/{id}`."""
+    services = Services.of(request)
+    catalog = await services.upstream.catalog(services.guard.admit(request.headers))
+    name = request.path_params["id"]
+    instrument = catalog.get(name)
+    if instrument is None:
+        message = f"The model '{name}' does not exist"
+        raise ClientFault(message, status=404, param="model", code="model_not_found")
+    return json_reply(list_entry(instrument))
+
+
+async def stored_response(request: Request) -> Response:
+    """`/responses/{id}` and below: nothing is stored, so no id is known."""
+    Services.of(request).guard.admit(request.headers)
+    raise ClientFault(f"Response with id '{request.path_params['id']}' not found.", status=404)
+
+
+async def not_served(request: Request) -> Response:
+    """Paths of OpenAI's API that would otherwise be taken for a response's id."""
+    raise url_fault(Call.of(request.scope))
+
+
+async def alive(_: Request) -> Response:
+    """`GET /healthz`: the process is up."""
+    return json_reply({"status": "ok", "version": __version__})
+
+
+async def ready(request: Request) -> Response:
+    """`GET /readyz`: requests can be answered; 503 if not, with the reasons."""
+    checks = await Services.of(request).readiness.checks()
+    good = all(check.ok for check in checks)
+    body = {"status": "ready" if good else "not ready", "checks": [asdict(check) for check in checks]}
+    return json_reply(body, 200 if good else 503)
+
+
+async def openapi(_: Request) -> Response:
+    """`GET /openapi.json`: the packaged document."""
+    from shim.wire.openapi import document  # noqa: PLC0415 -- large, and few ask for it
+
+    return json_reply(document())
+
+
+async def welcome(_: Request) -> Response:
+    """`GET /`: what this is, for whoever opens it in a browser."""
+    return json_reply(
+        {
+            "name": "grid-responses-shim",
+            "version": __version__,
+            "description": "OpenAI's Responses API in front of a Chat Completions upstream.",
+            "base_url": "/v1",
+            "documentation": "/openapi.json",
+            "endpoints": ["/v1/responses", "/v1/models", "/v1/chat/completions", "/healthz", "/readyz"],
+        }
+    )
+
+
+ROUTES = [
+    Route("/responses", responses, methods=["POST", "HEAD"]),
+    Route("/responses/compact", not_served, methods=["POST"]),
+    Route("/responses/input_tokens", not_served, methods=["POST"]),
+    Route("/responses/{id}", stored_response, methods=["GET", "DELETE"]),
+    Route("/responses/{id}/cancel", stored_response, methods=["POST"]),
+    Route("/responses/{id}/input_items", stored_response),
+    Route("/models", models),
+    Route("/models/{id:path}", model),
+    Route("/chat/completions", chat_completions, methods=["POST"]),
+    Route("/healthz", alive),
+    Route("/readyz", ready),
+    Route("/openapi.json", openapi),
+    Route("/", welcome),
+]

@@ -1,0 +1,31 @@
+"""What the routes work with, built once per process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from shim.exchange import Exchange
+    from shim.http.guards import Guard
+    from shim.http.health import Readiness
+    from shim.settings import Settings
+    from shim.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The process's long-lived parts; `create_app` makes them."""
+
+    settings: Settings
+    guard: Guard
+    upstream: Upstream
+    exchange: Exchange
+    readiness: Readiness
+
+    @classmethod
+    def of(cls, request: Request) -> Services:
+        """Those of the application that serves `request`."""
+        return cast("Services", request.app.state.services)

@@ -1,0 +1,104 @@
+"""A turn's events on their way to the client.
+
+One writer at a time: pieces leave in the order in which they were made, and a heartbeat goes out only in
+silence, never between a piece's making and its sending, as both carry sequence numbers. Not here: the client's
+departure (`Call.while_connected` cancels the whole answer) and closing the turn (whoever opened it does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from shim.http.call import Call, ClientGone, stop
+from shim.http.replies import safe_headers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+    from shim.exchange import Turn
+
+SSE_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "connection": "keep-alive",
+    "x-accel-buffering": "no",  # nginx would otherwise collect the stream
+}
+
+logger = logging.getLogger(__name__)
+
+
+class EventStream:
+    """The answer to a streaming request, as an ASGI application that is called once."""
+
+    def __init__(self, turn: Turn, keepalive_seconds: float) -> None:
+        """Prepare to send `turn`.
+
+        Args:
+            turn: An accepted turn; it stays the caller's to close.
+            keepalive_seconds: Silence after which a heartbeat is sent; 0 never sends one.
+        """
+        self._turn = turn
+        self._keepalive = keepalive_seconds
+        self._sending = asyncio.Lock()
+        self._last_sent = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI's signature
+        """Send the headers, every piece, and the end; raises `ClientGone` at most."""
+        headers = {**safe_headers(self._turn.headers), **SSE_HEADERS}
+        await send({"type": "http.response.start", "status": 200, "headers": raw(headers)})
+        async with self._heartbeats(send):
+            if not await self._relay(send):
+                Call.of(scope).outcome = "broken"
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _relay(self, send: Send) -> bool:
+        """Send every piece; whether the turn kept its promise never to raise."""
+        try:
+            async with contextlib.aclosing(self._turn.reads()) as reads:
+                async for piece in reads:
+                    async with self._sending:
+                        await self._put(piece, send)
+        except ClientGone:
+            raise
+        except Exception:
+            logger.exception("A turn failed after its headers; the stream ends here.")
+            return False
+        else:
+            return True
+
+    async def _put(self, piece: bytes, send: Send) -> None:
+        if piece:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        self._last_sent = asyncio.get_running_loop().time()
+
+    @contextlib.asynccontextmanager
+    async def _heartbeats(self, send: Send) -> AsyncIterator[None]:
+        if not self._keepalive:
+            yield
+            return
+        beating = asyncio.create_task(self._beat(send))
+        try:
+            yield
+        finally:
+            await stop(beating)
+
+    async def _beat(self, send: Send) -> None:
+        clock = asyncio.get_running_loop().time
+        self._last_sent = clock()
+        while True:
+            await asyncio.sleep(self._last_sent + self._keepalive - clock())
+            if self._sending.locked():  # a slow client is not silence; do not queue up behind the piece
+                self._last_sent = clock()
+            elif clock() - self._last_sent >= self._keepalive:
+                async with self._sending:
+                    await self._put(self._turn.heartbeat(), send)
+
+
+def raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI wants them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

@@ -1,0 +1,58 @@
+"""`encrypted_content`: text that clients keep for us between requests.
+
+A seal is `gs1.` and base64 of nonce and AES-256-GCM ciphertext over deflated UTF-8. What was sealed elsewhere, cut
+or changed does not open. Nothing is stored: any process with the same secret opens the seals of any other.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+PREFIX = "gs1."
+NONCE_BYTES = 12
+LARGEST_TEXT = 8 << 20
+"""Bytes of text in a seal: what a reasoning model writes in one turn is a thousandth of it."""
+
+
+class Sealer:
+    """Seals and opens text with a secret of any length."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._cipher = AESGCM(hashlib.sha256(b"grid-shim seal 1\0" + secret).digest())
+
+    def seal(self, text: str) -> str:
+        """Make `encrypted_content`."""
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = self._cipher.encrypt(nonce, zlib.compress(text.encode(), 6), PREFIX.encode())
+        return PREFIX + base64.urlsafe_b64encode(nonce + sealed).decode()
+
+    def unseal(self, sealed: str) -> str | None:
+        """The text of a seal; None if it is not ours, or not whole."""
+        if not sealed.startswith(PREFIX):
+            return None
+        try:
+            raw = base64.b64decode(sealed[len(PREFIX) :], altchars=b"-_", validate=True)
+            packed = self._cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], PREFIX.encode())
+        except (ValueError, InvalidTag):
+            return None
+        text = zlib.decompressobj().decompress(packed, LARGEST_TEXT)
+        return text.decode()
+
+
+def kept_secret(folder: Path) -> bytes:
+    """The user's secret, made at first use and readable by nobody else."""
+    path = folder / "seal.key"
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(os.urandom(32))
+    return path.read_bytes()

@@ -1,0 +1,162 @@
+"""Every setting once: its name, type, default and what it is for.
+
+Each comes from the command line, the environment (`GRID_SHIM_<NAME>`), a TOML file or the default, in this
+order. The environment is read here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from shim.core.profile import PRESETS, Profile
+
+PREFIX = "GRID_SHIM_"
+CONFIG_FILE_VARIABLE = "GRID_SHIM_CONFIG"
+
+
+def config_file() -> Path:
+    """The TOML file that is read, if it exists: `GRID_SHIM_CONFIG`, else the user's config folder."""
+    named = os.environ.get(CONFIG_FILE_VARIABLE)
+    return Path(named) if named else Path(platformdirs.user_config_dir("grid-shim")) / "config.toml"
+
+
+def data_directory() -> Path:
+    """Where the shim keeps what must outlive it, such as the key that seals reasoning."""
+    return Path(platformdirs.user_data_dir("grid-shim"))
+
+
+class Settings(BaseSettings):
+    """The shim's configuration; immutable once made."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(4000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    upstream: str | None = Field(None, description="Base URL of the upstream; the profile's own by default.")
+    key: SecretStr | None = Field(
+        None,
+        description="The upstream's key; by default from the profile's own variable (THEGRID_API_KEY). "
+        "It serves every client; without it each client's own key passes through.",
+    )
+    profile: str = Field("grid", description="What the upstream accepts: " + ", ".join(PRESETS) + ".")
+    default_model: str | None = Field(
+        None, description="What aliases stand for; the profile's own by default."
+    )
+    aliases: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description='Model names that stand for others, exact or glob: JSON or "gpt-*=code-max,o3=agent-max".',
+    )
+    keepalive_seconds: float = Field(
+        15.0, ge=0, description="Silence after which a stream repeats response.in_progress; 0 never does."
+    )
+    store: str = Field("memory", description="Where responses are kept: memory, off, or a database URL.")
+    client_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Tokens that clients must present, separated by commas; empty lets every client in."
+    )
+    trusted_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Further hosts, separated by commas, to which a redirect may carry the key."
+    )
+    reasoning_output: Literal["auto", "summary", "content"] = Field(
+        "auto", description="Where reasoning appears: auto puts it in summary if the client asked for one."
+    )
+    reasoning_replay: Literal["turn", "all", "none"] = Field(
+        "turn", description="Which reasoning goes back upstream: that of the current tool loop, all, or none."
+    )
+    midway_system: Literal["auto", "tagged", "system"] = Field(
+        "auto", description="Later system messages: as the profile says, as tagged user text, or as they are."
+    )
+    obfuscation: bool = Field(
+        default=True, description="Pad deltas with random text, as the real API does by default."
+    )
+    seal_key: SecretStr | None = Field(
+        None, description="Secret that seals encrypted_content; by default one is made and kept for the user."
+    )
+    connect_seconds: float = Field(10.0, gt=0, description="Time to connect to the upstream.")
+    header_seconds: float = Field(300.0, gt=0, description="Time until the upstream's first byte.")
+    read_seconds: float = Field(300.0, gt=0, description="Longest silence within an upstream stream.")
+    retry_attempts: int = Field(
+        4, ge=1, le=20, description="Attempts at one upstream request, the first included."
+    )
+    retry_seconds: float = Field(30.0, ge=0, description="Time that all waits between attempts may take.")
+    catalog_seconds: float = Field(300.0, ge=0, description="How long the list of instruments is kept.")
+    max_body_bytes: int = Field(64 << 20, gt=0, description="Largest request body as sent.")
+    max_decoded_bytes: int = Field(256 << 20, gt=0, description="Largest request body once decompressed.")
+    max_connections: int = Field(2000, gt=0, description="Most connections to the upstream at one time.")
+    log_format: Literal["text", "json"] = Field("text", description="How a request is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+
+    @field_validator("profile")
+    @classmethod
+    def _known_profile(cls, name: str) -> str:
+        if name not in PRESETS:
+            raise ValueError(f"unknown profile {name!r}; one of {', '.join(PRESETS)}")
+        return name
+
+    @field_validator("aliases", mode="before")
+    @classmethod
+    def _read_aliases(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("{"):
+            return json.loads(value)
+        pairs = [pair.split("=", 1) for pair in _split(value)]
+        if any(len(pair) == 1 for pair in pairs):
+            raise ValueError("write aliases as name=instrument, separated by commas")
+        return {name.strip(): model.strip() for name, model in pairs}
+
+    @field_validator("client_tokens", "trusted_hosts", mode="before")
+    @classmethod
+    def _read_list(cls, value: Any) -> Any:
+        return _split(value) if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic-settings' signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line, then environment, then TOML file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+    @property
+    def upstream_key(self) -> SecretStr | None:
+        """The key that serves every client. Another upstream's variable is never read."""
+        if self.key is not None:
+            return self.key
+        value = os.environ.get(self.preset.key_variable)
+        return SecretStr(value) if value else None
+
+    @property
+    def preset(self) -> Profile:
+        """The profile by its name."""
+        return PRESETS[self.profile]
+
+    @property
+    def base_url(self) -> str:
+        """The upstream's base URL as configured, not yet normalised."""
+        return self.upstream or self.preset.base_url
+
+    @property
+    def model(self) -> str | None:
+        """What aliases stand for."""
+        return self.default_model or self.preset.default_model
+
+
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]

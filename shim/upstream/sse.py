@@ -1,0 +1,182 @@
+"""From the bytes of an answer to the `data` payloads of its events.
+
+The cutting of the bytes never matters: lines are split here over bytes (only LF, CR and CRLF end one), decoded whole, and
+given to httpx-sse. A body that begins with `{` or `[` is no event stream but one JSON payload, whatever its
+content type says: some upstreams ignore `stream: true`.
+
+No I/O, no JSON. Specification: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from httpx_sse._decoders import SSEDecoder
+
+from shim.errors import UpstreamFault
+
+BOM = b"\xef\xbb\xbf"
+BLANK = b" \t\r\n"
+DONE = "[DONE]"
+MAX_EVENT_BYTES = 64 << 20
+"""Bytes of one line, one event or one JSON answer: more is no answer but a fault, and would fill the memory."""
+
+
+class _Reader(Protocol):
+    def feed(self, data: bytes) -> list[str]: ...
+    def finish(self) -> list[str]: ...
+
+
+class PayloadReader:
+    """Reads one body, of either kind."""
+
+    def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
+        self._limit = limit
+        self._head = b""
+        self._begun = False
+        self._reader: _Reader | None = None
+
+    def feed(self, data: bytes) -> list[str]:
+        """The payloads that these bytes complete.
+
+        Raises:
+            UpstreamFault: A line, event or JSON answer is longer than the limit.
+        """
+        if self._reader is None:
+            data = self._significant(data)
+            if not data:
+                return []
+            kind = JSONReader if data[:1] in {b"{", b"["} else EventReader
+            self._reader = kind(self._limit)
+        return self._reader.feed(data)
+
+    def finish(self) -> list[str]:
+        """What the end of the body completes: an event without its blank line, or the JSON answer."""
+        return self._reader.finish() if self._reader else []
+
+    def _significant(self, data: bytes) -> bytes:
+        """The bytes without the byte order mark and white space before the first character."""
+        if not self._begun:
+            data = self._head + data
+            if len(data) < len(BOM) and BOM.startswith(data):
+                self._head = data
+                return b""
+            self._begun = True
+            data = data.removeprefix(BOM)
+        return data.lstrip(BLANK)
+
+
+class JSONReader:
+    """Collects one JSON answer."""
+
+    def __init__(self, limit: int) -> None:
+        self._budget = Budget(limit)
+        self._parts: list[bytes] = []
+
+    def feed(self, data: bytes) -> list[str]:
+        """Nothing yet."""
+        self._budget.spend(len(data))
+        self._parts.append(data)
+        return []
+
+    def finish(self) -> list[str]:
+        """The whole answer."""
+        return [b"".join(self._parts).decode("utf-8", "replace").strip()]
+
+
+class EventReader:
+    """Reads an event stream."""
+
+    def __init__(self, limit: int) -> None:
+        self._lines = LineSplitter()
+        self._budget = Budget(limit)
+        self._decoder = SSEDecoder()
+
+    def feed(self, data: bytes) -> list[str]:
+        """The data of the events that these bytes complete."""
+        payloads = []
+        for line in self._lines.feed(data):
+            self._budget.spend(len(line))
+            payload = self._take(line)
+            if payload:
+                payloads.append(payload)
+        self._budget.check(self._lines.pending)
+        return payloads
+
+    def finish(self) -> list[str]:
+        """The data of an event that lacks its line end or blank line."""
+        payloads = [self._take(line) for line in (self._lines.rest(), b"") if line is not None]
+        return [payload for payload in payloads if payload]
+
+    def _take(self, line: bytes) -> str:
+        """The event's data if this line ends one, else nothing.
+
+        An event without data is nothing too: httpx-sse makes one of every blank line once an `id` was seen.
+        """
+        event = self._decoder.decode(line.decode("utf-8", "replace"))
+        if not line:
+            self._budget.reset()
+        return event.data if event else ""
+
+
+class LineSplitter:
+    """Splits bytes into lines at LF, CR and CRLF, and at nothing else, in linear time."""
+
+    def __init__(self) -> None:
+        self.pending = 0
+        self._parts: list[bytes] = []
+        self._after_cr = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that these bytes complete; a CR at the end counts at once, a LF after it no more."""
+        if self._after_cr and data:
+            data = data.removeprefix(b"\n")
+            self._after_cr = False
+        if not data:
+            return []
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        first, *others = data.split(b"\n")
+        self._keep(first)
+        if not others:
+            return []
+        line = self._whole()
+        self._keep(others.pop())
+        return [line, *others]
+
+    def rest(self) -> bytes | None:
+        """The line that was not ended, if there is one."""
+        return self._whole() if self.pending else None
+
+    def _keep(self, part: bytes) -> None:
+        self._parts.append(part)
+        self.pending += len(part)
+
+    def _whole(self) -> bytes:
+        line = b"".join(self._parts)
+        self._parts = []
+        self.pending = 0
+        return line
+
+
+class Budget:
+    """Bytes that may still come before something has to end."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._spent = 0
+
+    def spend(self, count: int) -> None:
+        """Count bytes that are kept."""
+        self._spent += count
+        self.check(0)
+
+    def check(self, pending: int) -> None:
+        """Raise if these would be too many."""
+        if self._spent + pending > self._limit:
+            raise UpstreamFault(f"The upstream sent an event of more than {self._limit:,} bytes.")
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._spent = 0

@@ -1,0 +1,150 @@
+"""An answer that has begun: its payloads (`ChatStream`) or its bytes (`RawReply`), until it is read or closed.
+
+Who opens one closes it, best with `async with`. Closing before the end closes the connection at once, so that the
+upstream stops working (and billing) for a client that has gone; an answer read to its end gives its connection back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self, cast
+
+from shim.errors import UpstreamFault
+from shim.upstream.sse import DONE, PayloadReader
+from shim.upstream.troubles import TRANSPORT_ERRORS, broken
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+
+    import httpx
+
+LINGER_SECONDS = 1.0
+"""How long the end of the body is awaited after `[DONE]`, to keep the connection; some upstreams never end it."""
+
+
+class Body:
+    """The bytes of an answer, with a bound on silence and one kind of exception."""
+
+    def __init__(self, response: httpx.Response, silence_seconds: float) -> None:
+        self._response = response
+        self._silence = silence_seconds
+        self._chunks = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
+        self._closed = False
+
+    async def read(self, seconds: float | None = None) -> bytes | None:
+        """What came next; None at the end, or once closed.
+
+        Args:
+            seconds: How long to wait; the bound on silence by default.
+
+        Raises:
+            UpstreamFault: The connection broke, or nothing came in time.
+        """
+        try:
+            async with asyncio.timeout(self._silence if seconds is None else seconds):
+                return await anext(self._chunks, None)
+        except TRANSPORT_ERRORS as error:
+            if self._closed:
+                return None
+            await self.aclose()
+            raise broken(error, self._response.url) from error
+
+    async def aclose(self) -> None:
+        """Close the connection, unless the answer was read to its end; again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        with suppress(*TRANSPORT_ERRORS):
+            await self._response.aclose()
+        with suppress(RuntimeError):  # another task is reading, and will see the end
+            await self._chunks.aclose()
+
+
+class ChatStream:
+    """A chat completion that the upstream is sending.
+
+    Attributes:
+        headers: Of the answer.
+        attempts: How many requests it took.
+    """
+
+    def __init__(self, response: httpx.Response, *, silence_seconds: float, attempts: int) -> None:
+        self.headers: Mapping[str, str] = response.headers
+        self.attempts = attempts
+        self._body = Body(response, silence_seconds)
+
+    async def reads(self) -> AsyncGenerator[list[str], None]:
+        """The SSE payloads, those of one network read together.
+
+        `[DONE]` is passed on as it is. An answer that is no event stream is one payload.
+
+        Raises:
+            UpstreamFault: The connection broke, nothing came in time, or an event is too long.
+        """
+        reader = PayloadReader()
+        data: bytes | None = b""
+        done = False
+        while data is not None:
+            data = await self._next(done=done)
+            payloads = await self._parse(reader, data)
+            if payloads:
+                done = done or DONE in payloads
+                yield payloads
+
+    async def _next(self, *, done: bool) -> bytes | None:
+        """The next bytes; after `[DONE]` nothing that happens matters any more."""
+        if not done:
+            return await self._body.read()
+        with suppress(UpstreamFault):
+            return await self._body.read(LINGER_SECONDS)
+        return None
+
+    async def _parse(self, reader: PayloadReader, data: bytes | None) -> list[str]:
+        try:
+            return reader.finish() if data is None else reader.feed(data)
+        except UpstreamFault:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Close the connection to the upstream at once."""
+        await self._body.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+class RawReply:
+    """An answer passed through as it is.
+
+    Attributes:
+        status: Its HTTP status, 2xx.
+        content_type: Its `Content-Type`.
+        headers: All its headers.
+        attempts: How many requests it took.
+    """
+
+    def __init__(self, response: httpx.Response, *, silence_seconds: float, attempts: int) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.content_type = response.headers.get("content-type", "application/json")
+        self.attempts = attempts
+        self._body = Body(response, silence_seconds)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while (data := await self._body.read()) is not None:
+            yield data
+
+    async def aclose(self) -> None:
+        """Close the connection to the upstream at once."""
+        await self._body.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()

@@ -1,0 +1,148 @@
+"""What went wrong on the wire: whether the request can have been accepted, and how to say it in one sentence.
+
+httpx-aiohttp files aiohttp's exceptions under httpx's a little at random (a refused connection is a `ConnectTimeout`), so
+the cause is looked at where there is one. The line that matters is `sent`: an exception that does not prove the
+contrary counts as sent, and what was sent is not repeated.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import aiohttp
+import httpx
+
+from shim.core.faults import clean
+from shim.errors import UpstreamFault
+from shim.upstream.retry import Refused
+
+TRANSPORT_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, aiohttp.ClientError, OSError)
+"""All that a transport raises; `TimeoutError` and TLS errors are `OSError`s."""
+
+STALE_SECONDS = 2.0
+"""A kept connection that the upstream had closed shows within a round trip. One that breaks later was at work."""
+
+_REASONS = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset",
+    errno.EHOSTUNREACH: "no route to the host",
+    errno.ENETUNREACH: "network unreachable",
+    errno.ETIMEDOUT: "connection timed out",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of trouble.
+
+    Attributes:
+        reason: What to say; `{}` is the exception's own text.
+        sent: Whether the request may have reached the upstream.
+        slow: Whether time ran out.
+        lasting: Whether another attempt must fail as well.
+        stale: Whether a kept connection that went stale looks like this.
+    """
+
+    reason: str
+    sent: bool = True
+    slow: bool = False
+    lasting: bool = False
+    stale: bool = False
+
+
+_KINDS: tuple[tuple[type[Exception], Kind], ...] = (
+    (
+        aiohttp.ClientConnectorCertificateError,
+        Kind("its certificate is not trusted: {}", sent=False, lasting=True),
+    ),
+    (aiohttp.ClientSSLError, Kind("the TLS handshake failed: {}", sent=False)),
+    (aiohttp.ClientConnectorDNSError, Kind("its name cannot be resolved", sent=False)),
+    (aiohttp.ClientProxyConnectionError, Kind("the proxy cannot be reached: {}", sent=False)),
+    (aiohttp.ClientConnectorError, Kind("{}", sent=False)),
+    (aiohttp.ConnectionTimeoutError, Kind("connecting took too long", sent=False, slow=True)),
+    (aiohttp.ClientHttpProxyError, Kind("the proxy refused: {}", sent=False, lasting=True)),
+    (aiohttp.InvalidURL, Kind("its URL is not valid", sent=False, lasting=True)),
+    (aiohttp.NonHttpUrlClientError, Kind("its URL is not valid", sent=False, lasting=True)),
+    (aiohttp.ServerTimeoutError, Kind("no answer in time", slow=True)),
+    (aiohttp.ServerDisconnectedError, Kind("it closed the connection", stale=True)),
+    (aiohttp.ClientConnectionResetError, Kind("it closed the connection", stale=True)),
+    (aiohttp.ClientOSError, Kind("{}", stale=True)),
+    (aiohttp.ClientPayloadError, Kind("the answer broke off")),
+    (aiohttp.ClientResponseError, Kind("the answer is not valid HTTP")),
+    (aiohttp.ClientError, Kind("{}")),
+    (httpx.ConnectError, Kind("{}", sent=False)),
+    (httpx.ConnectTimeout, Kind("connecting took too long", sent=False, slow=True)),
+    (httpx.PoolTimeout, Kind("all connections are busy", sent=False, slow=True)),
+    (httpx.ProxyError, Kind("the proxy refused: {}", sent=False, lasting=True)),
+    (httpx.UnsupportedProtocol, Kind("its URL is not valid", sent=False, lasting=True)),
+    (httpx.InvalidURL, Kind("its URL is not valid", sent=False, lasting=True)),
+    (httpx.TimeoutException, Kind("no answer in time", slow=True)),
+    (httpx.DecodingError, Kind("the answer's compression is broken")),
+    (TimeoutError, Kind("no answer in time", slow=True)),
+    (Exception, Kind("{}")),
+)
+"""First match first: subclasses stand before their bases."""
+
+
+def refused(error: Exception, url: httpx.URL, *, stale: bool) -> Refused:
+    """What an exception before the first byte of the answer means.
+
+    Args:
+        error: One of `TRANSPORT_ERRORS`.
+        url: Where the request went.
+        stale: Whether it went over a kept connection and failed within `STALE_SECONDS`.
+    """
+    cause, kind = _examine(error)
+    at_once = stale and kind.stale and not _begun(cause)
+    verb = "No answer from" if kind.sent and kind.slow else "Lost" if kind.sent else "Cannot reach"
+    return Refused(
+        _fault(f"{verb} the upstream at {place(url)}", cause, kind),
+        again=at_once or not (kind.sent or kind.lasting),
+        at_once=at_once,
+    )
+
+
+def broken(error: Exception, url: httpx.URL) -> UpstreamFault:
+    """What an exception within the answer's body means."""
+    cause, kind = _examine(error)
+    return _fault(f"The answer of the upstream at {place(url)} broke off", cause, kind)
+
+
+def place(url: httpx.URL) -> str:
+    """Scheme, host and port, for people; paths and queries may hold secrets."""
+    return f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}"
+
+
+def _examine(error: Exception) -> tuple[Exception, Kind]:
+    cause = error.__cause__
+    if not isinstance(cause, TRANSPORT_ERRORS) or isinstance(error, TimeoutError):
+        cause = error
+    return cause, next(kind for family, kind in _KINDS if isinstance(cause, family))
+
+
+def _fault(what: str, cause: Exception, kind: Kind) -> UpstreamFault:
+    status = HTTPStatus.GATEWAY_TIMEOUT if kind.slow else HTTPStatus.BAD_GATEWAY
+    return UpstreamFault(
+        f"{what}: {kind.reason.format(_detail(cause))}.", status=int(status), code="server_error"
+    )
+
+
+def _detail(error: Exception) -> str:
+    """The exception's reason, in words where its number is known."""
+    inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    number = getattr(inner, "errno", None)
+    text = str(getattr(inner, "verify_message", "") or getattr(inner, "strerror", "") or inner)
+    reason = _REASONS.get(number) if isinstance(number, int) else None
+    return reason or _reason_in(text) or clean(text)[:200].rstrip(". ") or type(error).__name__
+
+
+def _reason_in(text: str) -> str | None:
+    """The first of several attempts' reasons (a name with many addresses)."""
+    return next((reason for number, reason in _REASONS.items() if f"[Errno {number}]" in text), None)
+
+
+def _begun(error: Exception) -> bool:
+    """Whether a part of the answer had come: then the request had been accepted."""
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)

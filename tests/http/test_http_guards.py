@@ -1,0 +1,117 @@
+"""Who is let in, and whose key goes upstream."""
+
+import pytest
+from starlette.datastructures import Headers
+
+from shim.errors import ClientFault
+from shim.http import Misconfigured, create_app
+from shim.http.guards import Guard, presented_keys
+from shim.settings import Settings
+
+
+def guard(**settings):
+    return Guard.of(Settings(**settings))
+
+
+def bearer(key):
+    return Headers({"authorization": f"Bearer {key}"})
+
+
+def test_a_configured_key_serves_everyone_and_a_dummy_key_is_ignored():
+    assert guard(key="sk-up").key(bearer("dummy")) == "sk-up"
+    assert guard(key="sk-up").key(Headers()) == "sk-up"
+
+
+def test_without_a_configured_key_the_client_s_own_passes_through():
+    assert guard().key(bearer("sk-mine")) == "sk-mine"
+
+
+def test_the_profile_s_variable_is_the_configured_key(monkeypatch):
+    monkeypatch.setenv("THEGRID_API_KEY", "sk-env")
+    assert guard().key(bearer("sk-mine")) == "sk-env"
+
+
+def test_no_key_at_all_is_401_that_says_what_to_set():
+    with pytest.raises(ClientFault) as caught:
+        guard().key(Headers())
+    assert caught.value.status == 401
+    assert "THEGRID_API_KEY" in caught.value.message
+    assert "Bearer" in caught.value.message
+
+
+def test_an_upstream_without_keys_needs_none():
+    assert guard(profile="ollama").key(Headers()) is None
+
+
+@pytest.mark.parametrize("header", ["authorization", "x-api-key", "api-key"])
+def test_a_client_token_lets_in_and_is_never_forwarded(header):
+    value = "Bearer tok-2" if header == "authorization" else "tok-2"
+    guarded = guard(key="sk-up", client_tokens="tok-1,tok-2")
+    assert guarded.key(Headers({header: value})) == "sk-up"
+
+
+def test_a_client_token_is_not_forwarded_to_an_upstream_without_keys():
+    assert guard(profile="ollama", client_tokens="tok").key(bearer("tok")) is None
+
+
+def test_a_token_may_hold_any_characters():
+    guarded = guard(key="sk-up", client_tokens="tök")
+    assert guarded.key(Headers(raw=[(b"x-api-key", "tök".encode())])) == "sk-up"
+
+
+@pytest.mark.parametrize(
+    "headers", [Headers(), bearer("tok-3"), bearer("tok"), Headers({"x-api-key": "tök"})]
+)
+@pytest.mark.parametrize("ask", ["key", "admit"])
+def test_a_wrong_or_missing_token_is_401_even_with_a_key(headers, ask):
+    with pytest.raises(ClientFault) as caught:
+        getattr(guard(key="sk-up", client_tokens="tok-1,tok-2"), ask)(headers)
+    assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
+    assert "tok" not in caught.value.message.replace("tokens", "")
+
+
+def test_tokens_without_a_key_for_the_upstream_are_a_mistake_told_at_the_start():
+    with pytest.raises(Misconfigured, match="THEGRID_API_KEY"):
+        create_app(Settings(client_tokens="tok"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "keys"),
+    [
+        ({"authorization": "Bearer sk"}, ["sk"]),
+        ({"authorization": "bearer   sk "}, ["sk"]),
+        ({"authorization": "sk"}, ["sk"]),
+        ({"authorization": "Bearer"}, []),
+        ({"authorization": "Bearer "}, []),
+        ({"authorization": "Basic c2s="}, []),
+        ({"authorization": "Bearer a b"}, []),
+        ({"x-api-key": " sk "}, ["sk"]),
+        ({"authorization": "Bearer one", "api-key": "two"}, ["one", "two"]),
+        ({}, []),
+    ],
+)
+def test_keys_are_found_however_they_are_presented(headers, keys):
+    assert list(presented_keys(Headers(headers))) == keys
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/responses"),
+        ("POST", "/v1/chat/completions"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1/models/code-prime"),
+        ("GET", "/v1/responses/resp_x"),
+    ],
+)
+async def test_every_part_of_the_api_asks_for_the_token(serve, method, path):
+    async with serve(client_tokens="tok") as client:
+        reply = await client.request(method, path, content=b"{}" if method == "POST" else None)
+    assert reply.status_code == 401
+    assert reply.json()["error"]["code"] == "invalid_api_key"
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
+async def test_probes_ask_for_no_token(serve, path):
+    async with serve(client_tokens="tok") as client:
+        assert (await client.get(path)).status_code == 200

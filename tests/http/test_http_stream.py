@@ -1,0 +1,284 @@
+"""Streams: when pieces leave, what fills silence, and what happens when somebody goes away."""
+
+import asyncio
+
+import pytest
+from http_fakes import FakeTurn, post, raw_request, soon
+
+from shim.http.call import Call, ClientGone
+from shim.http.stream import EventStream
+
+STREAM = {"model": "gpt-5", "stream": True}
+STREAM_BYTES = post("/v1/responses", b'{"model":"gpt-5","stream":true}')
+
+
+async def read_head(reader):
+    return (await soon(reader.readuntil(b"\r\n\r\n"))).lower()
+
+
+async def read_chunk(reader):
+    """One chunk of a chunked body, which is one send."""
+    size = int(await soon(reader.readline()), 16)
+    return (await soon(reader.readexactly(size + 2)))[:-2]
+
+
+async def test_each_piece_leaves_at_once_and_in_one_send(serve, exchange):
+    gate = asyncio.Event()
+    exchange.turns.append(FakeTurn(b"data: 0\n\ndata: 1\n\n", gate, b"data: 2\n\n"))
+    async with serve() as client, raw_request(client, STREAM_BYTES) as (reader, _):
+        await read_head(reader)
+        assert await read_chunk(reader) == b"data: 0\n\ndata: 1\n\n"
+        gate.set()
+        assert await read_chunk(reader) == b"data: 2\n\n"
+        assert await read_chunk(reader) == b""
+
+
+async def test_headers_leave_before_the_first_piece(serve, exchange):
+    gate = asyncio.Event()
+    exchange.turns.append(FakeTurn(gate, b"data: 0\n\n"))
+    async with serve() as client, raw_request(client, STREAM_BYTES) as (reader, _):
+        assert (await read_head(reader)).startswith(b"http/1.1 200")
+        gate.set()
+
+
+async def test_a_stream_says_that_it_must_not_be_buffered_or_kept(serve, exchange):
+    exchange.turns.append(FakeTurn(b"data: 0\n\n"))
+    async with serve() as client:
+        reply = await client.post("/v1/responses", json=STREAM)
+    assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert reply.headers["cache-control"] == "no-cache"
+    assert reply.headers["x-accel-buffering"] == "no"
+    assert reply.headers["connection"] == "keep-alive"
+    assert "content-length" not in reply.headers
+
+
+async def test_silence_is_filled_with_heartbeats_until_the_next_piece(serve, exchange):
+    turn = FakeTurn(b"data: 0\n\n")
+    turn.script = (b"data: 0\n\n", turn.enough_beats, b"data: 1\n\n")
+    exchange.turns.append(turn)
+    async with serve(keepalive_seconds=0.001) as client:
+        reply = await client.post("/v1/responses", json=STREAM)
+    lines = reply.text.split("\n\n")
+    assert lines[0] == "data: 0"
+    assert lines[1:4] == ["data: beat 1", "data: beat 2", "data: beat 3"]
+    assert lines[-2:] == ["data: 1", ""]
+
+
+async def test_an_empty_heartbeat_is_not_sent(serve, exchange):
+    class Mute(FakeTurn):
+        def heartbeat(self):
+            super().heartbeat()
+            return b""
+
+    turn = Mute()
+    turn.script = (turn.enough_beats, b"data: 1\n\n")
+    exchange.turns.append(turn)
+    async with serve(keepalive_seconds=0.001) as client:
+        reply = await client.post("/v1/responses", json=STREAM)
+    assert reply.text == "data: 1\n\n"
+
+
+class CountingTurn(FakeTurn):
+    """Numbers pieces when they are made and heartbeats when they are asked for, like the real one."""
+
+    def __init__(self, pieces):
+        super().__init__()
+        self.pieces = pieces
+        self.number = 0
+
+    def _next(self):
+        self.number += 1
+        return b"%d " % self.number
+
+    async def reads(self):
+        for index in range(self.pieces):
+            yield self._next()
+            if index % 3 == 0:
+                for _ in range(index % 7):
+                    await asyncio.sleep(0)
+
+    def heartbeat(self):
+        self.beats += 1
+        return self._next()
+
+
+async def test_heartbeats_keep_the_order_of_sequence_numbers():
+    turn = CountingTurn(300)
+    sent, sending = [], 0
+
+    async def slow_send(message):
+        nonlocal sending
+        assert not sending, "two sends at a time"
+        sending += 1
+        for _ in range(len(sent) % 5):
+            await asyncio.sleep(0)
+        sent.append(message.get("body", b""))
+        sending -= 1
+
+    await EventStream(turn, 1e-9)({}, None, slow_send)
+    assert turn.beats > 10
+    assert [int(each) for each in b"".join(sent).split()] == list(range(1, turn.number + 1))
+
+
+async def test_no_heartbeat_is_sent_where_they_are_off():
+    turn = CountingTurn(50)
+
+    async def send(message):
+        await asyncio.sleep(0)
+
+    before = asyncio.all_tasks()
+    await EventStream(turn, 0)({}, None, send)
+    assert turn.beats == 0
+    assert asyncio.all_tasks() == before
+
+
+async def test_the_turn_is_closed_once_when_the_stream_is_over(serve, exchange):
+    turn = FakeTurn(b"data: 0\n\n")
+    exchange.turns.append(turn)
+    async with serve() as client:
+        await client.post("/v1/responses", json=STREAM)
+        await soon(turn.closed.wait())
+    assert turn.closings == 1
+
+
+async def test_a_client_that_leaves_amid_a_stream_closes_the_turn_at_once(serve, exchange, logged):
+    turn = FakeTurn(b"data: 0\n\n", asyncio.Event())
+    exchange.turns.append(turn)
+    async with serve(keepalive_seconds=0.001) as client:
+        async with raw_request(client, STREAM_BYTES) as (reader, _):
+            await read_head(reader)
+            await read_chunk(reader)
+        await soon(turn.closed.wait())
+        assert "200 client_gone" in await soon(logged.get())
+    assert turn.closings == 1
+
+
+async def test_a_client_that_leaves_before_the_upstream_answers_cancels_the_request(serve, exchange):
+    exchange.turns.append(asyncio.Event())
+    async with serve() as client:
+        async with raw_request(client, STREAM_BYTES):
+            await soon(exchange.opening.wait())
+        await soon(exchange.cancelled.wait())
+
+
+async def test_a_client_that_leaves_amid_its_own_body_opens_nothing(serve, exchange, logged):
+    async with serve() as client:
+        async with raw_request(client, STREAM_BYTES[:-4]):
+            pass
+        assert "client_gone" in await soon(logged.get())
+    assert exchange.opened == []
+
+
+async def test_a_client_that_leaves_while_waiting_for_a_whole_response_closes_the_turn(serve, exchange):
+    turn = FakeTurn(asyncio.Event(), stream=False)
+    exchange.turns.append(turn)
+    async with serve() as client:
+        async with raw_request(client, post("/v1/responses", b'{"model":"gpt-5"}')):
+            await soon(turn.waiting.wait())
+        await soon(turn.closed.wait())
+    assert turn.closings == 1
+
+
+async def test_a_turn_that_breaks_its_promise_ends_the_body_and_is_logged(serve, exchange, caplog):
+    turn = FakeTurn(b"data: 0\n\n", RuntimeError("broken promise"))
+    exchange.turns.append(turn)
+    async with serve() as client:
+        reply = await client.post("/v1/responses", json=STREAM)
+        await soon(turn.closed.wait())
+    assert reply.text == "data: 0\n\n"
+    assert "broken promise" in caplog.text
+    assert turn.closings == 1
+
+
+async def test_a_closing_that_takes_its_time_is_not_cut_short_by_the_end_of_the_answer(serve, exchange):
+    turn = FakeTurn(b"data: 0\n\n")
+    turn.closing_waits_for = asyncio.Event()
+    exchange.turns.append(turn)
+    async with serve() as client:
+        await client.post("/v1/responses", json=STREAM)
+        turn.closing_waits_for.set()
+        await soon(turn.closed.wait())
+
+
+def call_with(send):
+    call = Call("POST", "/v1/responses")
+    return call, call.stamped(send)
+
+
+async def test_a_send_that_fails_means_that_the_client_is_gone():
+    async def send(message):
+        if message["type"] == "http.response.body":
+            raise OSError("connection lost")
+
+    turn = FakeTurn(b"data: 0\n\n", b"data: 1\n\n")
+    _, stamped = call_with(send)
+    with pytest.raises(ClientGone):
+        await EventStream(turn, 15)({}, None, stamped)
+
+
+async def test_cancelling_the_answer_from_outside_ends_the_work_and_leaks_no_task():
+    async def work():
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    started, ended = asyncio.Event(), asyncio.Event()
+    before = asyncio.all_tasks()
+    call, _ = call_with(None)
+    answer = asyncio.create_task(call.while_connected(asyncio.Event().wait, work()))
+    await soon(started.wait())
+    answer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await answer
+    assert ended.is_set()
+    assert asyncio.all_tasks() == before
+
+
+async def test_leaving_awaits_the_end_of_the_work_before_anything_else():
+    async def work():
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.set()
+
+    async def receive():
+        await started.wait()
+        return {"type": "http.disconnect"}
+
+    started, ended = asyncio.Event(), asyncio.Event()
+    call, _ = call_with(None)
+    with pytest.raises(ClientGone):
+        await call.while_connected(receive, work())
+    assert ended.is_set()
+
+
+async def test_a_failure_during_a_cancelled_closing_is_logged(caplog):
+    async def work():
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise RuntimeError("cannot close")
+
+    async def receive():
+        await started.wait()
+        return {"type": "http.disconnect"}
+
+    started = asyncio.Event()
+    call, _ = call_with(None)
+    with pytest.raises(ClientGone):
+        await call.while_connected(receive, work())
+    assert "cannot close" in caplog.text
+
+
+async def test_nothing_is_sent_for_an_empty_piece():
+    async def send(message):
+        sent.append(message)
+
+    sent = []
+    await EventStream(FakeTurn(b"", b"data: 0\n\n", b""), 0)({}, None, send)
+    assert [message.get("body") for message in sent] == [None, b"data: 0\n\n", b""]

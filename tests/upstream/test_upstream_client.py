@@ -1,0 +1,503 @@
+import asyncio
+import logging
+import ssl
+
+import aiohttp
+import httpx
+import pytest
+from upstream_loopback import (
+    HEAD,
+    KEY,
+    Naps,
+    chunk,
+    hang_up,
+    redirect,
+    reply,
+    reset,
+    serving,
+    silent,
+    sse,
+    upstream,
+)
+
+from shim.errors import ClientFault, Fault, UpstreamFault
+from shim.settings import Settings
+from shim.upstream import Upstream
+from shim.upstream.sse import MAX_EVENT_BYTES
+from shim.upstream.troubles import STALE_SECONDS, broken, refused
+
+URL = httpx.URL("https://host/v1")
+
+
+async def opened(
+    server, *, naps: Naps | None = None, body: bytes = b'{"model":"x"}', **settings
+) -> list[list[str]]:
+    up = upstream(server.url(), naps, **settings)
+    try:
+        async with await up.open(body, KEY) as stream:
+            return [read async for read in stream.reads()]
+    finally:
+        await up.aclose()
+
+
+async def failing(server, kind: type[Fault] = UpstreamFault, **settings) -> Fault:
+    with pytest.raises(kind) as caught:
+        await opened(server, **settings)
+    return caught.value
+
+
+async def test_payloads_of_one_read_come_together():
+    async with serving(sse("a", "b", "[DONE]")) as server:
+        assert await opened(server) == [["a", "b", "[DONE]"]]
+
+
+async def test_an_answer_that_is_no_stream_is_one_payload():
+    async with serving(reply(200, '{"choices":\n []}', content_type="application/json")) as server:
+        assert await opened(server) == [['{"choices":\n []}']]
+
+
+async def test_a_web_page_means_a_wrong_base_url():
+    async with serving(reply(200, "<html>", content_type="text/html; charset=utf-8")) as server:
+        assert "base URL looks wrong" in (await failing(server)).message
+
+
+async def test_a_large_body_arrives_whole_each_time():
+    body = bytes(range(256)) * (3 << 12)
+    async with serving(reply(503), redirect("/r"), sse("a")) as server:
+        assert await opened(server, body=body) == [["a"]]
+    assert [request.body == body for request in server.requests] == [True] * 3
+    assert "transfer-encoding" not in server.requests[0].headers
+
+
+@pytest.mark.parametrize("status", [402, 408, 409, 429, 500, 502, 503, 504, 529])
+async def test_what_may_pass_is_tried_again(status):
+    naps = Naps()
+    async with serving(reply(status), reply(status), sse("a")) as server:
+        assert await opened(server, naps=naps) == [["a"]]
+    assert naps.taken == ([1.0, 2.0] if status in {402, 503} else [0.5, 1.0])
+
+
+async def test_a_retry_is_logged_without_key_or_body(caplog):
+    caplog.set_level(logging.INFO, "shim.upstream")
+    async with serving(reply(429, f"secret {KEY}", retry_after="2"), sse("a")) as server:
+        await opened(server)
+    assert [record.message for record in caplog.records if record.name == "shim.upstream"] == [
+        "attempt 1 of 4: HTTP 429; again in 2.00 s"
+    ]
+
+
+async def test_the_upstreams_wait_is_kept_and_its_error_given_at_the_end():
+    naps = Naps()
+    async with serving(reply(429, {"errors": {"detail": "slow down"}}, retry_after="1.5")) as server:
+        fault = await failing(server, naps=naps)
+    assert naps.taken == [1.5, 1.5, 1.5]
+    assert (fault.message, fault.status, fault.code, fault.retry_after) == (
+        "slow down",
+        429,
+        "rate_limit_exceeded",
+        2,
+    )
+
+
+async def test_a_wait_beyond_the_budget_is_left_to_the_client():
+    naps = Naps()
+    async with serving(reply(429, retry_after="31")) as server:
+        fault = await failing(server, naps=naps)
+    assert (naps.taken, fault.retry_after, len(server.requests)) == ([], 31, 1)
+
+
+async def test_an_empty_balance_that_stays_is_a_quota():
+    async with serving(reply(402, {"errors": {"detail": "no tokens"}})) as server:
+        fault = await failing(server)
+    assert (fault.status, fault.code, fault.retry_after, len(server.requests)) == (
+        429,
+        "insufficient_quota",
+        60,
+        4,
+    )
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 422])
+async def test_what_cannot_pass_is_not_tried_again(status):
+    async with serving(reply(status, {"errors": {"detail": "no"}})) as server:
+        await failing(server, ClientFault)
+    assert len(server.requests) == 1
+
+
+async def test_an_echoed_key_never_comes_back():
+    async with serving(reply(401, {"error": {"message": f"bad key {KEY}", "code": KEY}})) as server:
+        fault = await failing(server, ClientFault)
+    assert KEY not in f"{fault} {fault.body}"
+    assert "Consumption key" in fault.message
+
+
+async def test_an_unknown_model_is_answered_with_what_there_is():
+    models = reply(200, {"data": [{"id": "code-max"}]})
+    async with serving(reply(404, {"errors": {"detail": "Not Found"}}), models) as server:
+        fault = await failing(server, ClientFault)
+    assert fault.message == "The model 'x' does not exist. Available: code-max."
+
+
+@pytest.mark.parametrize("body", [b"no json", b"[]", b'{"model":3}'])
+async def test_a_wrong_path_names_the_base_url(body):
+    async with serving(reply(404, "<html><title>404</title></html>")) as server:
+        fault = await failing(server, body=body)
+        assert server.url("/v1/chat/completions") in fault.message
+
+
+async def test_a_broken_error_body_is_taken_as_far_as_it_came(monkeypatch):
+    monkeypatch.setattr("shim.upstream.client.ERROR_SECONDS", 0.05)
+    head = b"HTTP/1.1 400 X\r\ncontent-length: 100\r\n\r\nonly this"
+    async with serving(head) as server:
+        assert (await failing(server, ClientFault)).message == "only this"
+
+    async def cut(_, writer):
+        writer.write(head)
+        writer.close()
+
+    async with serving(cut) as server:
+        assert (await failing(server, ClientFault)).message == "only this"
+
+
+async def test_an_endless_error_body_is_cut(monkeypatch):
+    monkeypatch.setattr("shim.upstream.client.ERROR_BYTES", 100)
+    async with serving(reply(400, "x" * 100_000)) as server:
+        assert (await failing(server, ClientFault)).message == "x" * 100
+
+
+async def test_a_refused_connection_is_tried_again_and_named():
+    async with serving(sse("a")) as server:
+        pass
+    naps = Naps()
+    fault = await failing(server, naps=naps)
+    assert len(naps.taken) == 3
+    assert fault.message == f"Cannot reach the upstream at {server.url('')}: connection refused."
+    assert fault.status == 502
+
+
+@pytest.mark.parametrize("loss", [hang_up, reset])
+async def test_a_request_that_was_sent_and_lost_is_not_repeated(loss):
+    async with serving(loss) as server:
+        fault = await failing(server)
+    assert len(server.requests) == 1
+    assert fault.message.startswith("Lost the upstream at http://127.0.0.1")
+
+
+@pytest.mark.parametrize("loss", [hang_up, reset])
+async def test_a_kept_connection_that_went_stale_is_replaced_without_waiting(loss):
+    naps = Naps()
+    async with serving(sse("a"), loss, sse("b")) as server:
+        up = upstream(server.url(), naps)
+        for payload in "ab":
+            async with await up.open(b"{}", KEY) as stream:
+                assert [read async for read in stream.reads()] == [[payload]]
+        await up.aclose()
+    assert [request.connection for request in server.requests] == [1, 1, 2]
+    assert naps.taken == [0.0]
+
+
+async def test_a_kept_connection_that_breaks_within_the_answer_is_not_repeated():
+    async def begin(_, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nconten")
+        await writer.drain()
+        writer.close()
+
+    async with serving(sse("a"), begin, sse("b")) as server:
+        up = upstream(server.url())
+        async with await up.open(b"{}", KEY) as stream:
+            assert [read async for read in stream.reads()] == [["a"]]
+        with pytest.raises(UpstreamFault, match="Lost"):
+            await up.open(b"{}", KEY)
+        await up.aclose()
+    assert len(server.requests) == 2
+
+
+async def test_no_first_byte_in_time_is_a_504_and_not_repeated():
+    async with serving(silent) as server:
+        fault = await failing(server, header_seconds=0.05)
+    assert (fault.status, len(server.requests)) == (504, 1)
+    assert fault.message.endswith("no answer in time.")
+
+
+async def test_silence_within_the_answer_is_a_504():
+    async def stall(_, writer):
+        writer.write(HEAD + chunk(b"data: a\n\n"))
+
+    async with serving(stall) as server:
+        up = upstream(server.url(), read_seconds=0.05)
+        async with await up.open(b"{}", KEY) as stream:
+            reads = stream.reads()
+            assert await anext(reads) == ["a"]
+            with pytest.raises(UpstreamFault, match="no answer in time") as caught:
+                await anext(reads)
+        await asyncio.wait_for(server.client_left.wait(), 5)
+        await up.aclose()
+    assert caught.value.status == 504
+
+
+async def test_an_answer_cut_in_its_middle_gives_what_came_and_then_a_fault():
+    async def cut(_, writer):
+        writer.write(HEAD + chunk(b"data: a\n\n"))
+        await writer.drain()
+        writer.close()
+
+    async with serving(cut) as server:
+        up = upstream(server.url())
+        async with await up.open(b"{}", KEY) as stream:
+            reads = stream.reads()
+            assert await anext(reads) == ["a"]
+            with pytest.raises(UpstreamFault, match="broke off"):
+                await anext(reads)
+        await up.aclose()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_after_done_nothing_that_happens_matters(monkeypatch, ends):
+    monkeypatch.setattr("shim.upstream.stream.LINGER_SECONDS", 0.05)
+
+    async def leave_open(_, writer):
+        writer.write(HEAD + chunk(b"data: [DONE]\n\n"))
+        await writer.drain()
+        if ends:
+            writer.close()
+
+    async with serving(leave_open) as server:
+        assert await opened(server) == [["[DONE]"]]
+
+
+async def test_an_event_without_end_is_a_fault_and_closes(monkeypatch):
+    monkeypatch.setattr("shim.upstream.sse.PayloadReader.__init__.__defaults__", (100,))
+    assert MAX_EVENT_BYTES == 64 << 20
+
+    async def endless(_, writer):
+        writer.write(HEAD + chunk(b"data: " + b"x" * 200))
+
+    async with serving(endless) as server:
+        assert "more than 100 bytes" in (await failing(server)).message
+
+
+async def test_leaving_early_closes_the_connection_at_once():
+    async def stall(_, writer):
+        writer.write(HEAD + chunk(b"data: a\n\n"))
+
+    async with serving(stall) as server:
+        up = upstream(server.url())
+        async with await up.open(b"{}", KEY) as stream:
+            async for _ in stream.reads():
+                break
+        await asyncio.wait_for(server.client_left.wait(), 5)
+        await stream.aclose()
+        await up.aclose()
+
+
+async def test_a_cancelled_reader_closes_the_connection_at_once():
+    async def stall(_, writer):
+        writer.write(HEAD + chunk(b"data: a\n\n"))
+
+    began = asyncio.Event()
+
+    async def read(up):
+        async with await up.open(b"{}", KEY) as stream:
+            async for _ in stream.reads():
+                began.set()
+
+    async with serving(stall) as server:
+        up = upstream(server.url())
+        reader = asyncio.create_task(read(up))
+        await began.wait()
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        await asyncio.wait_for(server.client_left.wait(), 5)
+        await up.aclose()
+
+
+async def test_a_request_cancelled_before_its_answer_closes_the_connection():
+    async with serving(silent) as server:
+        up = upstream(server.url())
+        request = asyncio.create_task(up.open(b"{}", KEY))
+        await server.arrived.wait()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        await asyncio.wait_for(server.client_left.wait(), 5)
+        await up.aclose()
+
+
+async def test_closing_from_another_task_ends_the_reading_quietly():
+    async def stall(_, writer):
+        writer.write(HEAD + chunk(b"data: a\n\n"))
+
+    began = asyncio.Event()
+    found = []
+
+    async def read(stream):
+        async for payloads in stream.reads():
+            found.append(payloads)
+            began.set()
+
+    async with serving(stall) as server:
+        up = upstream(server.url())
+        stream = await up.open(b"{}", KEY)
+        reader = asyncio.create_task(read(stream))
+        await began.wait()
+        await asyncio.sleep(0)
+        await stream.aclose()
+        await reader
+        await up.aclose()
+    assert found == [["a"]]
+
+
+async def test_an_answer_read_to_its_end_gives_its_connection_back():
+    async with serving(sse("a", "[DONE]")) as server:
+        up = upstream(server.url())
+        for _ in range(3):
+            async with await up.open(b"{}", KEY) as stream:
+                assert [read async for read in stream.reads()] == [["a", "[DONE]"]]
+        await up.aclose()
+    assert server.connections == 1
+
+
+async def test_a_cookie_for_one_client_is_never_sent_for_another():
+    async with serving(reply(200, "data: a\n\n", set_cookie="session=1; Path=/")) as server:
+        up = upstream(server.url())
+        for _ in range(2):
+            async with await up.open(b"{}", KEY):
+                pass
+        await up.aclose()
+    assert all("cookie" not in request.headers for request in server.requests)
+
+
+async def test_a_request_passes_through_as_it_is():
+    async with serving(redirect("/r"), reply(503), reply(201, b"\x00raw\xff", content_type="x/y")) as server:
+        up = upstream(server.url())
+        async with await up.forward(b"as it is", KEY, "x/y") as raw:
+            assert (raw.status, raw.content_type, raw.attempts) == (201, "x/y", 2)
+            assert b"".join([part async for part in raw]) == b"\x00raw\xff"
+        await up.aclose()
+    assert server.requests[-1].body == b"as it is"
+    assert server.requests[-1].headers["accept"] == "x/y"
+
+
+async def test_a_refusal_of_a_passed_request_is_a_fault():
+    async with serving(reply(400, {"errors": {"detail": "no"}})) as server:
+        up = upstream(server.url())
+        with pytest.raises(ClientFault, match="no"):
+            await up.forward(b"{}", KEY, None)
+        await up.aclose()
+
+
+async def test_a_request_id_that_no_header_can_carry_is_left_out():
+    async with serving(sse("a")) as server:
+        up = upstream(server.url())
+        async with await up.open(b"{}", None, request_id="a\r\nb"):
+            pass
+        await up.aclose()
+    assert "x-request-id" not in server.requests[0].headers
+    assert "authorization" not in server.requests[0].headers
+
+
+def test_an_unusable_base_url_is_refused_at_the_start():
+    with pytest.raises(ValueError, match="in clear"):
+        Upstream(Settings(upstream="http://api.thegrid.ai"))
+
+
+async def test_another_transport_can_take_the_place_of_connections():
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, text="data: a\n\n"))
+    up = Upstream(Settings(upstream="https://host"), transport=transport)
+    async with await up.open(b"{}", KEY) as stream:
+        assert [read async for read in stream.reads()] == [["a"]]
+    await up.aclose()
+
+
+async def test_a_proxy_of_the_environment_is_used_and_never_for_loopback(monkeypatch):
+    async with serving(sse("a")) as proxy, serving(sse("b")) as server:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url("").removeprefix("http://"))
+        assert await opened(server) == [["b"]]
+        up = upstream("http://upstream.example:81/v1")
+        async with await up.open(b"{}", KEY) as stream:
+            assert [read async for read in stream.reads()] == [["a"]]
+        await up.aclose()
+    assert proxy.requests[0].path == "http://upstream.example:81/v1/chat/completions"
+
+
+async def test_no_proxy_is_honoured(monkeypatch):
+    async with serving(sse("a")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url(""))
+        monkeypatch.setenv("NO_PROXY", "upstream.invalid")
+        up = upstream("http://upstream.invalid/v1")
+        with pytest.raises(UpstreamFault, match=r"http://upstream\.invalid: its name cannot be resolved"):
+            await up.open(b"{}", KEY)
+        await up.aclose()
+    assert not proxy.requests
+
+
+async def test_a_socks_proxy_is_named_as_what_does_not_work(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    up = upstream("https://upstream.example/v1")
+    with pytest.raises(UpstreamFault, match="SOCKS"):
+        await up.open(b"{}", KEY)
+    await up.aclose()
+
+
+def trouble(error: Exception, *, stale: bool = False):
+    return refused(error, URL, stale=stale)
+
+
+KEY_INFO = aiohttp.client_reqrep.ConnectionKey("host", 443, True, True, None, None, None)  # type: ignore[call-arg]
+CERTIFICATE = ssl.SSLCertVerificationError("self signed")
+
+
+@pytest.mark.parametrize(
+    ("error", "again", "status", "message"),
+    [
+        (aiohttp.ClientConnectorError(KEY_INFO, OSError(111, "x")), True, 502, "connection refused"),
+        (aiohttp.ClientConnectorError(KEY_INFO, OSError("Multiple: [Errno 113] x")), True, 502, "no route"),
+        (
+            aiohttp.ClientConnectorCertificateError(KEY_INFO, CERTIFICATE),
+            False,
+            502,
+            "certificate is not trusted",
+        ),
+        (
+            aiohttp.ClientConnectorSSLError(KEY_INFO, OSError(1, "bad")),
+            True,
+            502,
+            "TLS handshake failed: bad",
+        ),
+        (
+            aiohttp.ClientProxyConnectionError(KEY_INFO, OSError(111, "x")),
+            True,
+            502,
+            "proxy cannot be reached",
+        ),
+        (aiohttp.ConnectionTimeoutError(), True, 504, "connecting took too long"),
+        (aiohttp.SocketTimeoutError(), False, 504, "no answer in time"),
+        (aiohttp.ServerDisconnectedError(), False, 502, "closed the connection"),
+        (aiohttp.ClientOSError(104, "x"), False, 502, "connection reset"),
+        (aiohttp.ClientPayloadError(), False, 502, "broke off"),
+        (aiohttp.InvalidURL("x"), False, 502, "not valid"),
+        (httpx.ConnectError("down\x00"), True, 502, "down"),
+        (httpx.ConnectTimeout(""), True, 504, "connecting took too long"),
+        (httpx.PoolTimeout(""), True, 504, "busy"),
+        (httpx.ReadTimeout(""), False, 504, "no answer"),
+        (httpx.RemoteProtocolError(""), False, 502, "RemoteProtocolError"),
+        (httpx.InvalidURL("x"), False, 502, "not valid"),
+        (TimeoutError(), False, 504, "no answer"),
+        (BrokenPipeError(), False, 502, "BrokenPipeError"),
+    ],
+)
+def test_each_trouble_has_its_words_and_only_unsent_requests_are_repeated(error, again, status, message):
+    found = trouble(error)
+    assert (found.again, found.fault.status) == (again, status)
+    assert message in found.fault.message
+    assert "https://host" in found.fault.message
+    assert message.split()[0] in broken(error, URL).message
+
+
+def test_a_foreign_exceptions_cause_is_what_counts():
+    outer = httpx.ConnectTimeout("")
+    outer.__cause__ = aiohttp.ServerDisconnectedError()
+    assert not trouble(outer).again
+    assert trouble(outer, stale=True).at_once
+    assert STALE_SECONDS < 10

@@ -1,0 +1,46 @@
+import pytest
+
+from shim.errors import ClientFault, UpstreamFault
+from shim.upstream.keys import authorization, clean_key, scrub
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sk-123456",
+        " sk-123456\n",
+        "Bearer sk-123456",
+        "bearer  Bearer sk-123456",
+        "'Bearer sk-123456'",
+        '"sk-123456"',
+        'Bearer "sk-123456"',
+        "Authorization: Bearer sk-123456",
+    ],
+)
+def test_a_pasted_key_becomes_the_key_alone(text):
+    assert clean_key(text) == "sk-123456"
+    assert authorization(text) == {"authorization": "Bearer sk-123456"}
+
+
+@pytest.mark.parametrize("text", [None, "", "  ", "Bearer", "Bearer ", "''"])
+def test_no_key_sends_no_header(text):
+    assert clean_key(text) is None
+    assert authorization(text) == {}
+
+
+@pytest.mark.parametrize("text", ["sk-12 3456", "sk-12\r\nx: 3456", "sk-12\u20263456", "sk-12\x003456"])
+def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(text):
+    with pytest.raises(ClientFault) as caught:
+        clean_key(text)
+    assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
+    assert "3456" not in caught.value.message
+
+
+def test_an_echoed_key_is_blotted_out():
+    fault = scrub(UpstreamFault("key sk-123456 is bad", code="sk-123456", param="x"), "sk-123456")
+    assert (fault.message, fault.code, str(fault)) == ("key [key] is bad", "[key]", "key [key] is bad")
+
+
+def test_a_placeholder_is_left_alone():
+    assert scrub(UpstreamFault("none of them"), "none").message == "none of them"
+    assert scrub(UpstreamFault("none of them"), None).message == "none of them"

@@ -1,0 +1,144 @@
+import itertools
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shim.errors import UpstreamFault
+from shim.upstream.sse import LineSplitter, PayloadReader
+
+
+def payloads(*chunks: bytes, limit: int = 1 << 20) -> list[str]:
+    reader = PayloadReader(limit)
+    found = [payload for chunk in chunks for payload in reader.feed(chunk)]
+    return found + reader.finish()
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    edges = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
+
+
+BODIES = {
+    b"data: a\n\ndata: b\n\n": ["a", "b"],
+    b"data: a\r\n\r\ndata: b\r\n\r\n": ["a", "b"],
+    b"data: a\r\rdata: b\r\r": ["a", "b"],
+    b"data:a\n\n": ["a"],
+    b"data:  a\n\n": [" a"],
+    b"data: a\ndata: b\n\n": ["a\nb"],
+    b": comment\n\ndata: a\n\n:\n\n": ["a"],
+    b"\xef\xbb\xbfdata: a\n\n": ["a"],
+    b"id: 7\ndata: a\n\n: ping\n\n: ping\n\ndata: b\n\n": ["a", "b"],
+    b"retry: 100\n\nevent: x\ndata: a\n\nevent: y\n\n": ["a"],
+    b"data: a": ["a"],
+    b"data: a\n": ["a"],
+    b"data: a\r": ["a"],
+    b"data: a\n\ndata: b": ["a", "b"],
+    b"data\n\ndata:\n\n": [],
+    b"": [],
+    b"\n\n": [],
+    b"\xef\xbb": [],
+    "data: \u2028\u0085\x0b\x0c\x1c é 😀\n\n".encode(): ["\u2028\u0085\x0b\x0c\x1c é 😀"],
+    b"data: \xff\xfe\n\n": ["\ufffd\ufffd"],
+    b"data: [DONE]\n\n": ["[DONE]"],
+    b'{"error": {"message": "no"}}\n': ['{"error": {"message": "no"}}'],
+    b'\n\n [{"error": 1}]': ['[{"error": 1}]'],
+    b'\xef\xbb\xbf {"a":\n\n1}': ['{"a":\n\n1}'],
+    b"<html></html>": [],
+}
+
+
+@pytest.mark.parametrize(("body", "expected"), BODIES.items())
+def test_a_body_is_read_whole_and_byte_by_byte_alike(body, expected):
+    assert payloads(body) == expected
+    assert payloads(*(body[place : place + 1] for place in range(len(body)))) == expected
+
+
+@given(st.sampled_from(sorted(BODIES)), st.lists(st.integers(0, 100)))
+def test_the_cutting_of_the_bytes_never_matters(body, places):
+    assert payloads(*cut(body, places)) == BODIES[body]
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"data: a",
+                b"data:",
+                b"id: 1",
+                b":",
+                b"\n",
+                b"\r",
+                b"\r\n",
+                b"\xf0\x9f",
+                b"\x98\x80",
+                b"{",
+                b"\xef\xbb\xbf",
+            ]
+        )
+    ).map(b"".join)
+    | st.binary(),
+    st.lists(st.integers(0, 1000)),
+)
+@example(b"\xef\xbb\xbf\xef\xbb\xbfdata: a", [1, 2, 3, 4])
+def test_any_bytes_give_the_same_payloads_however_they_are_cut(body, places):
+    assert payloads(*cut(body, places)) == payloads(body)
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300)), st.integers(1, 40))
+def test_any_bytes_give_payloads_or_an_upstream_fault(body, places, limit):
+    try:
+        assert all(isinstance(payload, str) for payload in payloads(*cut(body, places), limit=limit))
+    except UpstreamFault:
+        assert len(body) > limit
+
+
+@given(st.binary(), st.lists(st.integers(0, 1000)))
+def test_lines_end_where_the_specification_says(data, places):
+    splitter = LineSplitter()
+    lines = [line for part in cut(data, places) for line in splitter.feed(part)]
+    expected = re.split(rb"\r\n|\r|\n", data)
+    assert [*lines, splitter.rest() or b""] == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"data: " + b"x" * 200,
+        b"data: x\n" * 30,
+        b"{" + b" " * 200,
+        b":" * 101,
+        b"data: " + b"x" * 101 + b"\n\n",
+    ],
+)
+def test_what_never_ends_is_bounded(body):
+    for chunks in ([body], [body[place : place + 7] for place in range(0, len(body), 7)]):
+        with pytest.raises(UpstreamFault, match="more than 100 bytes"):
+            payloads(*chunks, limit=100)
+
+
+def test_the_bound_is_on_one_event_and_not_on_the_body():
+    assert len(payloads(b"data: x\n\n" * 100, limit=20)) == 100
+
+
+def test_a_long_line_in_small_reads_takes_linear_time(monkeypatch):
+    joined = 0
+    real = LineSplitter._whole
+
+    def counting(self):
+        nonlocal joined
+        joined += self.pending
+        return real(self)
+
+    monkeypatch.setattr(LineSplitter, "_whole", counting)
+    line = b"data: " + b"x" * (1 << 20) + b"\n\n"
+    assert payloads(*(line[place : place + 16] for place in range(0, len(line), 16)), limit=2 << 20)
+    assert joined <= len(line)
+
+
+def test_each_read_gives_its_own_list():
+    reader = PayloadReader()
+    assert reader.feed(b"data: a\n\ndata: b\n\ndata: c") == ["a", "b"]
+    assert reader.feed(b"c\n\n") == ["cc"]
+    assert reader.finish() == []
