@@ -69,6 +69,8 @@ class Turn:
     began: float
     headers: Mapping[str, str] = field(default_factory=dict)
     fault: Fault | None = None
+    broken: bool = False
+    """Whether the upstream's stream broke: then nothing more is read from it."""
 
     @property
     def final(self) -> Response | None:
@@ -94,22 +96,38 @@ class Turn:
                 async for payloads in reads:
                     if self.final is None:
                         yield self._read(payloads)
+                    if self.broken:
+                        break
             if self.final is None:
                 yield self.assembler.finish()
         except Fault as fault:
             if self.final is None:
-                self.fault = fault
-                yield self.assembler.fail(fault)
+                yield self._broken(fault)
 
     def _read(self, payloads: Iterable[str]) -> list[Event]:
-        """The events of one read; `[DONE]` ends the response."""
+        """The events of one read; `[DONE]` ends the response, and so does a fault, after what came before it."""
         events: list[Event] = []
-        for payload in payloads:
-            if payload == DONE:
-                return events + self.assembler.finish()
-            if deltas := self.reader.read(parse_chunk(payload)):
-                events += self.assembler.feed(deltas)
+        try:
+            for payload in payloads:
+                if payload == DONE:
+                    return events + self.assembler.finish()
+                if deltas := self.reader.read(parse_chunk(payload)):
+                    events += self.assembler.feed(deltas)
+        except Fault as fault:
+            events += self._broken(fault)
         return events
+
+    def _broken(self, fault: Fault) -> list[Event]:
+        """The end of a stream that broke.
+
+        After the finish reason only usage can be missing, and clients run the calls already: they would run them
+        twice if they were told of a failure.
+        """
+        self.broken = True
+        if self.assembler.reason is not None:
+            return self.assembler.finish()
+        self.fault = fault
+        return self.assembler.fail(fault)
 
     async def reads(self) -> AsyncGenerator[bytes, None]:
         """The same as bytes of a server-sent event stream, whole events only."""

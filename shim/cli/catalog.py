@@ -42,4 +42,6 @@ def connect(settings: Settings) -> Upstream:
 
 def bad_base_url(error: ValueError) -> Problem:
     """What is wrong with the configured base URL."""
-    return Problem(str(error), "give a URL such as https://api.thegrid.ai/v1 with --upstream or GRID_SHIM_UPSTREAM.")
+    return Problem(
+        str(error), "give a URL such as https://api.thegrid.ai/v1 with --upstream or GRID_SHIM_UPSTREAM."
+    )

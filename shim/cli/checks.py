@@ -121,7 +121,9 @@ async def _reached(settings: Settings, upstream: Upstream, trace: _Trace) -> Asy
     yield _models(settings, catalog.fallback or not catalog.instruments, len(catalog.instruments))
     model = settings.model or next((one.id for one in catalog.instruments), None)
     if model is None:
-        yield Finding("model", good=False, detail="there is none to call", fix="name one with --default-model.")
+        yield Finding(
+            "model", good=False, detail="there is none to call", fix="name one with --default-model."
+        )
         return
     calls = Calls(settings, upstream, model)
     first = await calls.streamed()
@@ -145,7 +147,9 @@ def _models(settings: Settings, silent: bool, count: int) -> Finding:
 def _redirect(followed: list[str], *, answered: bool) -> Finding:
     if not answered:
         fix = "mend the streamed call first."
-        return Finding("redirect", good=False, detail=followed[-1] if followed else "no answer to follow", fix=fix)
+        return Finding(
+            "redirect", good=False, detail=followed[-1] if followed else "no answer to follow", fix=fix
+        )
     detail = f"followed, {followed[-1]}" if followed else "none met; the base URL answers itself"
     return Finding("redirect", good=True, detail=detail)
 
@@ -174,12 +178,18 @@ class Calls:
             return said
         arguments = _json(said.calls.get("get_weather", ""))
         good = isinstance(arguments, dict) and "city" in arguments
-        detail = f"get_weather({_short(json.dumps(arguments))})" if good else f"no proper call: {_short(said.text)!r}"
+        detail = (
+            f"get_weather({_short(json.dumps(arguments))})"
+            if good
+            else f"no proper call: {_short(said.text)!r}"
+        )
         return _judged("tool call", good, detail, "take a model that calls tools: --default-model.")
 
     async def schema(self) -> Finding:
         """An answer bound to a schema."""
-        shape = {"name": "colour", "schema": SCHEMA} | ({"strict": True} if self.settings.preset.strict else {})
+        shape = {"name": "colour", "schema": SCHEMA} | (
+            {"strict": True} if self.settings.preset.strict else {}
+        )
         asked = {"response_format": {"type": "json_schema", "json_schema": shape}}
         said = await self._ask("schema call", "Name a colour, as JSON.", **asked)
         if isinstance(said, Finding):
@@ -217,7 +227,9 @@ def _fix(fault: Fault, variable: str) -> str:
         "insufficient_quota": "add credit to the account, or wait for its automatic top-up.",
         "model_not_found": "see grid-shim models, and choose with --default-model.",
     }
-    return by_code.get(fault.code or "", "check the upstream's status and the settings named above, then try again.")
+    return by_code.get(
+        fault.code or "", "check the upstream's status and the settings named above, then try again."
+    )
 
 
 def _listen(payloads: list[str]) -> Said:

@@ -16,12 +16,21 @@ import click
 import httpx
 
 from shim.cli import catalog, server
-from shim.cli.codex_link import catalogue, choose_model, codex_version, find_codex, overrides, provider
+from shim.cli.codex_link import (
+    catalogue,
+    choose_model,
+    codex_version,
+    embedded_mode,
+    find_codex,
+    overrides,
+    provider,
+)
 from shim.cli.hints import PLACEHOLDER
 from shim.cli.options import read_settings, settings_options
 from shim.cli.problem import Problem
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Sequence
 
     from shim.settings import Settings
@@ -51,7 +60,7 @@ def command(*, model: str | None, arguments: tuple[str, ...], **options: Any) ->
       grid-shim codex
       grid-shim codex -m code-max
       grid-shim codex -- exec "say hello"
-    """
+    """  # noqa: D301 -- \b is click's mark for lines that stay as they are
     settings = read_settings(**options)
     binary = find_codex()
     with ExitStack() as stack:
@@ -63,7 +72,8 @@ def command(*, model: str | None, arguments: tuple[str, ...], **options: Any) ->
         version = codex_version(binary)
         file.write_text(json.dumps(catalogue(instruments, chosen, settings.model, version)), encoding="utf-8")
         session = Session(base_url, chosen, file)
-        code = launch([binary, *session.arguments, *arguments], environment(settings))
+        options_first = [*session.arguments, *embedded_mode(version, arguments)]
+        code = launch([binary, *options_first, *arguments], environment(settings))
     raise SystemExit(code)
 
 
@@ -97,8 +107,11 @@ class Session:
 
 def environment(settings: Settings) -> dict[str, str]:
     """Codex's environment: the user's, with a token for the endpoint."""
-    token = settings.client_tokens[0].get_secret_value() if settings.client_tokens else PLACEHOLDER
-    return {**os.environ, TOKEN_VARIABLE: token}
+    return {**os.environ, TOKEN_VARIABLE: _token(settings)}
+
+
+def _token(settings: Settings) -> str:
+    return settings.client_tokens[0].get_secret_value() if settings.client_tokens else PLACEHOLDER
 
 
 @contextmanager
@@ -108,30 +121,33 @@ def endpoint(settings: Settings) -> Iterator[str]:
     Raises:
         Problem: Ours would have no key to work with.
     """
-    running = f"http://{server.ANY_ADDRESS.get(settings.host, settings.host)}:{settings.port}/v1"
-    if settings.port and answers(running):
+    running = server.url_of(settings.host, settings.port)
+    if settings.port and answers(running, _token(settings)):
         click.echo(f"grid-shim: using the endpoint on {running}", err=True)
         yield running
         return
     if settings.upstream_key is None and settings.preset.needs_key:
         variable = settings.preset.key_variable
-        raise Problem("There is no upstream key.", f"export {variable}=... first; grid-shim demo works without.")
+        raise Problem(
+            "There is no upstream key.", f"export {variable}=... first; grid-shim demo works without."
+        )
     quiet = settings.model_copy(update={"log_level": "error"})  # Codex draws on this terminal
     with server.in_thread(quiet, _free_socket(settings)) as base_url:
         yield base_url
 
 
-def _free_socket(settings: Settings) -> server.socket.socket:
+def _free_socket(settings: Settings) -> socket.socket:
     try:
         return server.bind("127.0.0.1", settings.port)
     except Problem:
         return server.bind("127.0.0.1", 0)
 
 
-def answers(base_url: str) -> bool:
+def answers(base_url: str, token: str) -> bool:
     """Whether an endpoint of ours answers there: its model list speaks to Codex, too."""
+    headers = {"authorization": f"Bearer {token}"}
     try:
-        body = httpx.get(f"{base_url}/models", timeout=PROBE_SECONDS, trust_env=False).json()
+        body = httpx.get(f"{base_url}/models", headers=headers, timeout=PROBE_SECONDS, trust_env=False).json()
     except (httpx.HTTPError, ValueError):
         return False
     return isinstance(body, dict) and "models" in body and body.get("object") == "list"
@@ -140,18 +156,12 @@ def answers(base_url: str) -> bool:
 def launch(arguments: Sequence[str], variables: dict[str, str]) -> int:
     """Run Codex in the foreground; returns its exit code, as a shell would report it.
 
-    Ctrl-C is Codex's to handle: it reaches both processes, and this one lets it pass.
+    Ctrl-C is Codex's to handle: it reaches both processes, and this one lets it pass. (A handler, not `SIG_IGN`,
+    which the child would inherit.)
     """
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        child = subprocess.Popen(  # noqa: S603 -- the user's own Codex, found on the PATH
-            arguments, env=variables, **({} if os.name == "nt" else {"preexec_fn": _default_interrupt})
-        )
-        code = child.wait()
+        code = subprocess.run(arguments, env=variables, check=False).returncode  # noqa: S603 -- the user's Codex
     finally:
         signal.signal(signal.SIGINT, before)
     return code if code >= 0 else 128 - code
-
-
-def _default_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an ignored signal would be inherited

@@ -30,6 +30,11 @@ PROVIDER_NAME = "The Grid"
 """Never "OpenAI": Codex treats a provider of that name as its own, with another wire."""
 
 NEWER_EFFORTS_SINCE: Version = (0, 142, 0)
+PROFILE_FILES_SINCE: Version = (0, 142, 0)
+"""Both measured between 0.120 and 0.142; the later one is on the safe side."""
+
+NO_DAEMON_SINCE: Version = (0, 160, 0)
+
 OLD_EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh"})
 
 
@@ -104,6 +109,12 @@ def provider(base_url: str, token_variable: str | None, placeholder: str) -> Jso
     """
     token = {"env_key": token_variable} if token_variable else {"experimental_bearer_token": placeholder}
     return {"name": PROVIDER_NAME, "base_url": base_url, "wire_api": "responses", **token}
+
+
+def embedded_mode(version: Version | None, arguments: Sequence[str]) -> list[str]:
+    """The option without which newer Codex warns that overrides keep it from using its background server."""
+    wanted = version is not None and version >= NO_DAEMON_SINCE and "--no-daemon" not in arguments
+    return ["--no-daemon"] if wanted else []
 
 
 def overrides(values: JsonObject) -> list[str]:

@@ -81,26 +81,32 @@ def simulator() -> Iterator[Engine]:
     ]
     config = SimulatorConfig(turns=turns, relative_location=True, strict_fields=False, keys=())
     with run_in_thread(config) as grid:
-        yield Engine(grid.base_url, "grid", "code-prime", PLACEHOLDER, "a simulated Grid, scripted and instant")
+        yield Engine(
+            grid.base_url, "grid", "code-prime", PLACEHOLDER, "a simulated Grid, scripted and instant"
+        )
 
 
 ENGINES = {"local": local, "simulator": simulator}
 
 
 @click.command("demo")
-@click.option("--engine", type=click.Choice(list(ENGINES)), help="The upstream. [default: local if installed]")
+@click.option(
+    "--engine", type=click.Choice(list(ENGINES)), help="The upstream. [default: local if installed]"
+)
 @click.option("--once", is_flag=True, help="End after the two requests; exit code 1 if one failed.")
 @click.option("--port", type=click.IntRange(0, 65535), help=f"Port. [default: {USUAL_PORT}, or a free one]")
 def command(*, engine: str | None, once: bool, port: int | None) -> None:
     """See a Responses tool work on a Chat Completions upstream: no key, no account."""
     out = demo_view.console()
     with ExitStack() as stack:
-        listening = _bind(port)
+        listening = stack.enter_context(_bind(port))
         running = stack.enter_context(ENGINES[engine or _best_engine()]())
         recorder = stack.enter_context(tap(running.base_url))
         base_url = stack.enter_context(server.in_thread(_settings(running, recorder.base_url), listening))
         out.print(f"Upstream: {running.words}\nResponses API: {base_url}\n", soft_wrap=True)
-        good = [_step(out, base_url, recorder, title, body) for title, body in _requests(running.model).items()]
+        good = [
+            _step(out, base_url, recorder, title, body) for title, body in _requests(running.model).items()
+        ]
         if once:
             raise SystemExit(0 if all(good) else 1)
         click.echo(Endpoint(base_url, running.model).text())
@@ -160,7 +166,9 @@ def _step(out: Console, base_url: str, recorder: Tap, title: str, body: JsonObje
     out.rule(title, align="left")
     out.print(demo_view.exchange(body, events, recorder.request, recorder.payloads))
     for redirect in recorder.redirects:
-        out.print(f"(The upstream answered {redirect}; the shim followed, body and key included.)", soft_wrap=True)
+        out.print(
+            f"(The upstream answered {redirect}; the shim followed, body and key included.)", soft_wrap=True
+        )
     recorder.redirects.clear()
     problem = verdict(events, calls_tool="tools" in body)
     out.print(f"[red]✗[/] {problem}\n" if problem else "[green]✓[/] as a Responses tool expects it\n")

@@ -68,14 +68,18 @@ def _chunk(payload: str) -> list[Line]:
     chunk = json.loads(payload)
     lines = [line for choice in chunk.get("choices") or [] for line in _choice(choice)]
     if usage := chunk.get("usage"):
-        lines.append(("usage", f"{usage.get('prompt_tokens')} tokens in, {usage.get('completion_tokens')} out"))
+        lines.append(
+            ("usage", f"{usage.get('prompt_tokens')} tokens in, {usage.get('completion_tokens')} out")
+        )
     return lines or [("(empty chunk)", "")]
 
 
 def _choice(choice: JsonObject) -> list[Line]:
     delta = choice.get("delta") or {}
     lines = [(f"delta.{name}", delta[name]) for name in ("reasoning_content", "content") if delta.get(name)]
-    lines += [("delta.tool_calls", _call_text(call.get("function") or {})) for call in delta.get("tool_calls") or []]
+    lines += [
+        ("delta.tool_calls", _call_text(call.get("function") or {})) for call in delta.get("tool_calls") or []
+    ]
     if choice.get("finish_reason"):
         lines.append(("finish_reason", choice["finish_reason"]))
     return lines or [("delta.role", delta.get("role") or "")]

@@ -30,7 +30,9 @@ def command(*, as_json: bool, **options: Any) -> None:
     if found.fallback:
         warn(f"{settings.base_url} did not list its models; this is the built-in list.")
     if as_json:
-        click.echo(json.dumps({"object": "list", "data": [list_entry(one) for one in found.instruments]}, indent=2))
+        click.echo(
+            json.dumps({"object": "list", "data": [list_entry(one) for one in found.instruments]}, indent=2)
+        )
     else:
         Console().print(table(found.instruments, default=settings.model))
 

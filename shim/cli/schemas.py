@@ -17,12 +17,12 @@ def texts() -> dict[str, str]:
     }
 
 
-@click.command()
+@click.command("schemas")
 @click.option(
     "--output", type=click.Path(path_type=Path, file_okay=False), default="schemas", show_default=True
 )
 @click.option("--check", is_flag=True, help="Write nothing; fail if a file differs.")
-def schemas(output: Path, *, check: bool) -> None:
+def command(output: Path, *, check: bool) -> None:
     """Write the JSON Schema documents of every shape, and the OpenAPI document."""
     stale = [name for name, text in texts().items() if not _is_current(output / name, text)]
     if check and stale:

@@ -14,7 +14,15 @@ from shim.cli.options import read_settings, settings_options, warn_of_risks
 
 @click.command("serve")
 @settings_options(
-    "host", "port", "upstream", "profile", "default_model", "store", "keepalive_seconds", "log_format", "log_level"
+    "host",
+    "port",
+    "upstream",
+    "profile",
+    "default_model",
+    "store",
+    "keepalive_seconds",
+    "log_format",
+    "log_level",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Do not print what to paste into Codex and an SDK.")
 def command(*, quiet: bool, **options: Any) -> None:
@@ -24,10 +32,11 @@ def command(*, quiet: bool, **options: Any) -> None:
     """
     settings = read_settings(**options)
     with server.bind(settings.host, settings.port) as listening:
+        prepared = server.prepare(settings)
         warn_of_risks(settings)
         base_url = server.base_url(listening)
         click.echo(f"Responses API on {base_url}  ->  {settings.base_url}  (Ctrl-C ends it)")
         if not quiet:
             click.echo("\n" + Endpoint.of(settings, base_url).text())
         with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever(settings, listening)
+            server.serve_forever(prepared, settings, listening)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from shim.cli.catalog import bad_base_url
 from shim.cli.problem import Problem
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def _bind_problem(error: OSError, host: str, port: int) -> Problem:
             f"stop the program that has it, or take another port: --port {port % 65535 + 1} (--port 0 takes a free one).",
         )
     if error.errno == errno.EACCES:
-        return Problem(f"Port {port} needs rights that you do not have.", "take a port above 1023, with --port.")
+        return Problem(
+            f"Port {port} needs rights that you do not have.", "take a port above 1023, with --port."
+        )
     return Problem(
         f"Cannot listen on {host}: {error.strerror or error}.",
         "give an address of this machine with --host, such as 127.0.0.1.",
@@ -56,18 +59,32 @@ def _bind_problem(error: OSError, host: str, port: int) -> Problem:
 def base_url(listening: socket.socket) -> str:
     """What clients on this machine configure, such as `http://127.0.0.1:4000/v1`."""
     host, port = listening.getsockname()[:2]
+    return url_of(host, port)
+
+
+def url_of(host: str, port: int) -> str:
+    """The base URL under which a listener on `host` is reached from this machine."""
     shown = ANY_ADDRESS.get(host) or (f"[{host}]" if ":" in host else host)
     return f"http://{shown}:{port}/v1"
 
 
-def _config(settings: Settings) -> uvicorn.Config:
+def prepare(settings: Settings) -> uvicorn.Config:
+    """The endpoint with its server's configuration; nothing is started.
+
+    Raises:
+        Problem: The settings do not go together; it says which and how to mend them.
+    """
     from shim.http import create_app  # noqa: PLC0415 -- slow to import, and not needed to refuse a taken port
     from shim.http.guards import Misconfigured  # noqa: PLC0415
+    from shim.upstream.urls import normalise_base_url  # noqa: PLC0415
 
     try:
+        normalise_base_url(settings.base_url)
         app = create_app(settings)
     except Misconfigured as error:
         raise Problem(str(error), f"set {settings.preset.key_variable}, or drop the client tokens.") from None
+    except ValueError as error:
+        raise bad_base_url(error) from None
     return uvicorn.Config(
         app,
         loop="auto",
@@ -81,12 +98,12 @@ def _config(settings: Settings) -> uvicorn.Config:
     )
 
 
-def serve_forever(settings: Settings, listening: socket.socket) -> None:
+def serve_forever(prepared: uvicorn.Config, settings: Settings, listening: socket.socket) -> None:
     """Serve until the process is asked to end."""
     from shim.http.logs import configure_logging  # noqa: PLC0415
 
     configure_logging(settings)
-    uvicorn.Server(_config(settings)).run(sockets=[listening])
+    uvicorn.Server(prepared).run(sockets=[listening])
 
 
 class _Threaded(uvicorn.Server):
@@ -119,9 +136,11 @@ def in_thread(settings: Settings, listening: socket.socket) -> Iterator[str]:
     Raises:
         Problem: The endpoint did not start.
     """
-    server = _Threaded(_config(settings))
-    thread = threading.Thread(target=server.serve_on_thread, args=[listening], name="grid-shim", daemon=True)
     with listening:
+        server = _Threaded(prepare(settings))
+        thread = threading.Thread(
+            target=server.serve_on_thread, args=[listening], name="grid-shim", daemon=True
+        )
         thread.start()
         server.settled.wait()
         if not server.started:

@@ -19,7 +19,9 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HOP_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "date", "server"})
+HOP_HEADERS = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "date", "server"}
+)
 
 
 @dataclass
@@ -48,7 +50,9 @@ def tap(upstream_url: str) -> Iterator[Tap]:
         handler = type("_BoundHandler", (_Handler,), {"tap": record, "client": client})
         with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
             server.daemon_threads = True
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+            thread = threading.Thread(
+                target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+            )
             thread.start()
             record.base_url = f"http://127.0.0.1:{server.server_port}{parts.path}"
             try:

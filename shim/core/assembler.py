@@ -148,18 +148,19 @@ class Assembler:
         """Something went wrong after the start: an `error` event, then `response.failed`."""
         self._enter("fail")
         self._door(ErrorEvent(type="error", error=fault.body, sequence_number=UNNUMBERED))
-        if self._open is not None and len(self.output) > self._open.output_index:
-            self.output[self._open.output_index] = self._open.snapshot("incomplete")
         response = self._response("failed")
         response["usage"] = None
         response["error"] = ResponseError(code=fault.response_code, message=fault.message)
         return self._end("response.failed", response)
 
     def heartbeat(self) -> list[Event]:
-        """A further `in_progress`, to show that the stream lives; nothing before the start or after the end."""
+        """A further `in_progress`, to show that the stream lives; nothing before the start or after the end.
+
+        It holds everything told so far: the Node SDK goes on from the response that it finds there.
+        """
         if self.state not in ("open", "finished"):
             return []
-        self._lifecycle("response.in_progress", {**self.template})
+        self._lifecycle("response.in_progress", self._response("in_progress"))
         return self._take()
 
     def _enter(self, act: Act) -> None:
@@ -311,7 +312,8 @@ class Assembler:
 
     def _response(self, status: ResponseStatus) -> Response:
         """The response as it stands: a copy, since events outlive the moment."""
-        response: Response = {**self.template, "status": status, "output": list(self.output)}
+        output = self._told("in_progress" if status == "in_progress" else "incomplete")
+        response: Response = {**self.template, "status": status, "output": output}
         if status == "in_progress":
             return response
         response["usage"] = self.usage or NO_USAGE
@@ -320,6 +322,13 @@ class Assembler:
         if response["service_tier"] == "auto":
             response["service_tier"] = (self.served and self.served.service_tier) or "default"
         return response
+
+    def _told(self, status: ItemStatus) -> list[OutputItem]:
+        """The output so far, with the open item as it stands if it has been told."""
+        output = list(self.output)
+        if self._open is not None and self._open.output_index < len(output):
+            output[self._open.output_index] = self._open.snapshot(status)
+        return output
 
 
 def _place(delta: Delta) -> int | str:

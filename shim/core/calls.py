@@ -143,6 +143,7 @@ class CustomCallBuilder(CallBuilder):
     scanner: StringScanner = field(default_factory=StringScanner)
     unfence: Unfence = field(default_factory=Unfence)
     input: list[str] = field(default_factory=list)
+    found: bool = False
     raw: bool = False
 
     def grow(self, text: str) -> None:
@@ -153,8 +154,9 @@ class CustomCallBuilder(CallBuilder):
             return
         for piece in self.scanner.feed(text):
             if piece.path == ("input",):
+                self.found = True
                 self._tell(piece.text)
-        if self.scanner.broken and not self.input:
+        if self.scanner.broken and not self.found:
             self.raw = True
             self._tell("".join(self.arguments))
 
@@ -168,9 +170,9 @@ class CustomCallBuilder(CallBuilder):
 
     def close(self, status: ItemStatus) -> None:
         """Tell the whole input."""
+        if not self.found and not self.raw:
+            self._tell(self._elsewhere(status))
         self._put(self.unfence.flush())
-        if not self.input:
-            self._put(self._elsewhere())
         self.door(
             InputDone(
                 type="response.custom_tool_call_input.done",
@@ -182,11 +184,17 @@ class CustomCallBuilder(CallBuilder):
         )
         self.done(self.snapshot(status))
 
-    def _elsewhere(self) -> str:
-        """The input of a model that gave its one argument another name."""
-        arguments = self._object()
-        texts = [value for value in arguments.values() if isinstance(value, str)]
-        return texts[0] if len(arguments) == 1 and texts else ""
+    def _elsewhere(self, status: ItemStatus) -> str:
+        """The input of a model that gave its one argument another name, or wrote text that looks like JSON.
+
+        Of JSON that was cut nothing is told: what it would have become is not known.
+        """
+        arguments, text = self._object(), "".join(self.arguments)
+        if len(arguments) == 1:
+            value = next(iter(arguments.values()))
+            return value if isinstance(value, str) else text
+        empty = text.strip() in ("", "{}")
+        return "" if empty or status == "incomplete" else text
 
     def snapshot(self, status: ItemStatus) -> OutputCustomToolCall:
         """The call as it stands."""
@@ -231,7 +239,7 @@ class ApplyPatchBuilder(CallBuilder):
 
     def _take(self, piece: StringPiece) -> None:
         name = piece.path[0]
-        if len(piece.path) == 1 and name in self.known:
+        if len(piece.path) == 1 and name in self.known and name not in self.whole:
             self.known[str(name)].append(piece.text)
             if piece.done:
                 self.whole.add(str(name))
@@ -243,7 +251,7 @@ class ApplyPatchBuilder(CallBuilder):
     def _tell(self) -> None:
         new = "".join(self.known["diff"][self.told :])
         self.told = len(self.known["diff"])
-        if new:
+        if new and self._kind() != "delete_file":
             self._delta("response.apply_patch_call_operation_diff.delta", new)
 
     def close(self, status: ItemStatus) -> None:
@@ -369,20 +377,11 @@ class LocalShellBuilder(CallBuilder):
 
     def snapshot(self, status: ItemStatus) -> OutputLocalShellCall:
         """The call as it stands."""
-        arguments = self._object()
-        env = arguments.get("env")
         return OutputLocalShellCall(
             id=self.item_id,
             type="local_shell_call",
             status=status,
-            action=LocalShellAction(
-                type="exec",
-                command=_command(arguments.get("command")),
-                env={str(name): str(value) for name, value in env.items()} if isinstance(env, dict) else {},
-                timeout_ms=_integer(arguments.get("timeout_ms")),
-                user=None,
-                working_directory=_text(arguments.get("working_directory")),
-            ),
+            action=_exec(self._object()),
             call_id=self.call_id,
         )
 
@@ -422,9 +421,9 @@ class CompactionBuilder(Item):
         """Tell the whole compaction."""
         self.done(self.snapshot(status))
 
-    def snapshot(self, status: ItemStatus) -> OutputCompaction:  # noqa: ARG002 -- it has no status
-        """The compaction as it stands."""
-        sealed = self.seal("".join(self.text))
+    def snapshot(self, status: ItemStatus) -> OutputCompaction:
+        """The compaction as it stands; sealed once it is complete."""
+        sealed = "" if status == "in_progress" else self.seal("".join(self.text))
         return OutputCompaction(id=self.item_id, type="compaction", encrypted_content=sealed)
 
 
@@ -443,8 +442,20 @@ def _integer(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+def _exec(arguments: Json) -> LocalShellAction:
+    """The arguments of `local_shell` as an action."""
+    env = arguments.get("env")
+    action = LocalShellAction(
+        type="exec",
+        command=_command(arguments.get("command")),
+        env={str(name): str(value) for name, value in env.items()} if isinstance(env, dict) else {},
+    )
+    timeout_ms, folder = _integer(arguments.get("timeout_ms")), arguments.get("working_directory")
+    if timeout_ms is not None:
+        action["timeout_ms"] = timeout_ms
+    if isinstance(folder, str):
+        action["working_directory"] = folder
+    return action
 
 
 def _command(value: Any) -> list[str]:

@@ -7,13 +7,12 @@ image, a file or audio. What Chat Completions cannot carry is refused with the p
 from __future__ import annotations
 
 import base64
-import binascii
-import mimetypes
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
 
 from shim.core.profile import Instrument
-from shim.errors import ClientFault, invalid
+from shim.errors import invalid, missing
 from shim.wire.chat import (
     Audio,
     AudioPart,
@@ -37,9 +36,8 @@ from shim.wire.parts import (
     Refusal,
 )
 
-_TEXT_TYPES = frozenset(
-    {"application/json", "application/xml", "application/yaml", "application/toml", "application/javascript"}
-)
+PDF = "application/pdf"
+PDF_HEAD = b"%PDF-"
 
 
 @dataclass
@@ -105,11 +103,10 @@ class ContentReader:
                 return None
 
     def _image(self, part: InputImage, where: str) -> ImagePart:
-        if part.image_url is None:
-            what = "file_id" if part.file_id else "image_url"
-            raise invalid(
-                _NO_FILES if part.file_id else f"Missing required parameter: '{where}.{what}'.", where
-            )
+        if part.image_url is None and part.file_id:
+            raise invalid(_NO_FILES, f"{where}.file_id")
+        if not part.image_url:
+            raise missing(f"{where}.image_url")
         if self.instrument.images is False:
             raise invalid(
                 f"The model '{self.instrument.id}' does not take image input. "
@@ -134,6 +131,7 @@ def _text(text: str) -> TextPart:
 
 
 def _file(part: InputFile, where: str) -> ChatPart:
+    """A PDF as a file; anything that is UTF-8 as text, whatever its type is called."""
     if part.file_data is None:
         raise invalid(
             _NO_FILES if part.file_id else "Files by URL are not fetched: send the bytes in 'file_data'.",
@@ -141,33 +139,29 @@ def _file(part: InputFile, where: str) -> ChatPart:
             "unsupported_file",
         )
     name = part.filename or "file"
-    kind, data = _data_url(part.file_data, name)
-    if kind.startswith("text/") or kind in _TEXT_TYPES:
-        return _text(f"<file name={name!r}>\n{_decoded(data, where)}\n</file>")
-    if kind != "application/pdf":
-        raise invalid(f"Files of type '{kind}' cannot be sent to this model.", where, "unsupported_file")
-    return FilePart(type="file", file=FileData(file_data=f"data:{kind};base64,{data}", filename=name))
-
-
-def _data_url(value: str, name: str) -> tuple[str, str]:
-    """The media type and base64 text of a data URL, or of bare base64 with a telling file name."""
-    if value.startswith("data:"):
-        head, _, data = value[5:].partition(",")
-        return head.split(";")[0] or "text/plain", data
-    return mimetypes.guess_type(name)[0] or "application/pdf", value
-
-
-def _decoded(data: str, where: str) -> str:
+    kind, data = _contents(part.file_data, where)
+    if kind == PDF or data.startswith(PDF_HEAD):
+        encoded = base64.b64encode(data).decode()
+        return FilePart(type="file", file=FileData(file_data=f"data:{PDF};base64,{encoded}", filename=name))
     try:
-        return base64.b64decode(data, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
-        raise _bad_file(where) from error
+        return _text(f"<file name={name!r}>\n{data.decode()}\n</file>")
+    except UnicodeDecodeError as error:
+        what = f"Files of type '{kind}'" if kind else "Files that are neither PDF nor UTF-8 text"
+        raise invalid(f"{what} cannot be sent to this model.", where, "unsupported_file") from error
 
 
-def _bad_file(where: str) -> ClientFault:
-    return invalid(
-        "The file's data is not valid base64 of UTF-8 text.", f"{where}.file_data", "invalid_value"
-    )
+def _contents(value: str, where: str) -> tuple[str, bytes]:
+    """The media type, if told, and the bytes of a data URL or of bare base64."""
+    url = value.startswith("data:")
+    head, _, data = value[5:].partition(",") if url else ("", "", value)
+    kind, *options = head.lower().split(";")
+    if url and "base64" not in options:
+        return kind, unquote_to_bytes(data)
+    try:
+        return kind, base64.b64decode(data, validate=True)
+    except ValueError as error:
+        message = "The file's data is not valid base64."
+        raise invalid(message, f"{where}.file_data", "invalid_value") from error
 
 
 def joined(texts: Iterable[str], joint: str = "\n\n") -> str:

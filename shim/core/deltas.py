@@ -16,7 +16,8 @@ from typing import Any, Literal
 from pydantic_core import from_json, to_json
 
 from shim.core.faults import fault_from_error
-from shim.core.text import Joiner, TagSplitter, scrub
+from shim.core.jsonstrings import StringScanner
+from shim.core.text import CALL_CLOSE, CALL_OPEN, Joiner, TagSplitter, scrub
 from shim.errors import UpstreamFault
 from shim.wire.base import Json
 from shim.wire.output import Logprob, TopLogprob, UrlCitation
@@ -145,14 +146,15 @@ class _Call:
     started: bool = False
     arguments: list[str] = field(default_factory=list)
     joiner: Joiner = field(default_factory=Joiner)
+    scanner: StringScanner = field(default_factory=StringScanner)
+    scanned: int = 0
 
     def complete(self) -> bool:
-        """Whether the arguments so far are whole."""
-        try:
-            from_json("".join(self.arguments))
-        except ValueError:
-            return False
-        return True
+        """Whether the arguments so far are whole; each piece is looked at once, however often this is asked."""
+        for piece in self.arguments[self.scanned :]:
+            self.scanner.feed(piece)
+        self.scanned = len(self.arguments)
+        return self.scanner.complete
 
 
 @dataclass(slots=True)
@@ -209,14 +211,16 @@ class ChunkReader:
         body = choice.get("delta") or choice.get("message") or {}
         if not isinstance(body, dict):
             raise UpstreamFault("The upstream sent a chunk whose delta is not an object.")
-        self._read_logprobs(choice.get("logprobs"))
+        if body.get("content") is not None:
+            self._read_logprobs(choice.get("logprobs"))
         if reasoning := _string(body.get("reasoning_content")) or _string(body.get("reasoning")):
             self._add_reasoning(reasoning, deltas)
         self._content(body.get("content"), deltas)
-        if refusal := _string(body.get("refusal")):
-            self._emit(RefusalText, self._refusal.feed(refusal), deltas)
         if annotations := body.get("annotations"):
             deltas.extend(Citation(found) for found in _citations(annotations))
+        if refusal := _string(body.get("refusal")):
+            self._route(self._tags.release(), deltas)
+            self._emit(RefusalText, self._refusal.feed(refusal), deltas)
         if entries := body.get("tool_calls"):
             self._tool_calls(entries, deltas)
         if isinstance(legacy := body.get("function_call"), dict):
@@ -259,7 +263,7 @@ class ChunkReader:
             elif kind == "text":
                 self._say(text, deltas)
             else:
-                self._call_in_text(text, deltas)
+                self._call_in_text(text, CALL_CLOSE if kind == "call" else "", deltas)
 
     def _say(self, text: str, deltas: list[Delta]) -> None:
         deltas.append(Text(text, self._logprobs))
@@ -278,6 +282,7 @@ class ChunkReader:
     # -- calls ------------------------------------------------------------------------------------------------
 
     def _tool_calls(self, entries: Any, deltas: list[Delta]) -> None:
+        self._route(self._tags.release(), deltas)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise UpstreamFault("The upstream sent tool calls that are not a list of objects.")
         for entry in entries:
@@ -322,17 +327,17 @@ class ChunkReader:
             call.call_id = call.call_id or call_id
         return call
 
-    def _call_in_text(self, text: str, deltas: list[Delta]) -> None:
+    def _call_in_text(self, text: str, closing: str, deltas: list[Delta]) -> None:
         """A call that the supplier left in the content; text after all, if it is not one of ours."""
         try:
             said = from_json(text.strip())
         except ValueError:
             said = None
-        name = said.get("name") if isinstance(said, dict) else None
+        name = _string(said.get("name")) if isinstance(said, dict) else ""
         if name not in self.names:
-            self._say(f"<tool_call>{text}</tool_call>", deltas)
+            self._say(f"{CALL_OPEN}{text}{closing}", deltas)
             return
-        call = _Call(len(self._calls), None, str(name))
+        call = _Call(len(self._calls), None, name)
         self._calls.append(call)
         call.arguments.append(_arguments(said.get("arguments") or said.get("parameters")) or "{}")
         self._start(call, deltas)
@@ -356,7 +361,7 @@ class ChunkReader:
             raise UpstreamFault("The upstream sent a tool call that never got a name.")
         lost = call.joiner.flush()
         if not call.started:
-            call.arguments.append(lost)
+            call.arguments.extend([lost] if lost else [])
             self._start(call, deltas)
         elif lost:
             deltas.append(CallArguments(call.key, lost))
@@ -372,7 +377,7 @@ def _begins_another(call: _Call, call_id: str, name: str, arguments: str) -> boo
         return False
     if call_id and call.call_id and call_id != call.call_id:
         return True
-    if not call.arguments:
+    if not (call.arguments and call.name):
         return False
     return name != call.name or bool(arguments.strip() and call.complete())
 
@@ -398,9 +403,12 @@ def _string(value: Any) -> str:
 
 def _arguments(value: Any) -> str:
     """Arguments as JSON text; some suppliers send them parsed."""
-    if isinstance(value, dict | list):
-        return to_json(_scrubbed(value)).decode()
-    return _string(value)
+    if not isinstance(value, dict | list):
+        return _string(value)
+    try:
+        return to_json(_scrubbed(value), inf_nan_mode="null").decode()
+    except (ValueError, RecursionError):
+        raise UpstreamFault("The upstream sent arguments that are nested too deeply.") from None
 
 
 def _scrubbed(value: Any) -> Any:
@@ -452,13 +460,13 @@ def _logprob(entry: Json) -> Logprob:
 
 def _top_logprob(entry: Json) -> TopLogprob:
     token, octets = scrub(_string(entry.get("token"))), entry.get("bytes")
-    if not isinstance(octets, list) or not all(isinstance(octet, int) for octet in octets):
+    if not isinstance(octets, list) or not all(type(octet) is int for octet in octets):
         octets = list(token.encode())
     return TopLogprob(token=token, logprob=_log_probability(entry.get("logprob")), bytes=octets)
 
 
 def _log_probability(value: Any) -> float:
-    if not isinstance(value, int | float) or isnan(value):
+    if not isinstance(value, int | float) or (isinstance(value, float) and isnan(value)):
         return IMPOSSIBLE_LOGPROB
     return float(max(IMPOSSIBLE_LOGPROB, min(value, 0.0)))
 

@@ -7,7 +7,8 @@ missing, what was moved or left out is noted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -61,6 +62,7 @@ from shim.wire.items import (
     ToolSearchCall,
     ToolSearchOutput,
 )
+from shim.wire.parts import Part
 
 Unseal = Callable[[str], str | None]
 """Opens `encrypted_content`; None if it is not ours."""
@@ -68,6 +70,9 @@ Unseal = Callable[[str], str | None]
 Replay = Literal["turn", "all", "none"]
 
 NO_OUTPUT = "No output of this call was recorded."
+
+REASONING_LEFT_OUT = "reasoning: that of earlier turns was left out"
+REASONING_NOT_TAKEN = "reasoning: not sent back to this upstream"
 
 
 @dataclass
@@ -85,14 +90,22 @@ class AssistantTurn:
     """What the model said and called between two words of the user."""
 
     position: int
+    where: str
     reasoning: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    answered: bool = False
+    """Whether any call has its output: then the turn is over."""
 
-    @property
-    def answered(self) -> bool:
-        """Whether any call has its output: then the turn is over."""
-        return any(call.output is not None for call in self.calls)
+
+@dataclass
+class Asked:
+    """The calls of one id in the last turn that has any: the last one, and those that wait for their output."""
+
+    turn: AssistantTurn
+    last: Call
+    waiting: deque[Call]
 
 
 @dataclass
@@ -107,21 +120,20 @@ class Fold:
     notes: list[str]
     system: list[str] = field(default_factory=list)
     entries: list[AssistantTurn | ChatMessage] = field(default_factory=list)
-    calls: dict[str, list[Call]] = field(default_factory=dict)
+    calls: dict[str, Asked] = field(default_factory=dict)
     last_user: int = -1
 
-    def add(self, item: InputItem, position: int) -> None:
-        """Take one input item."""
-        where = f"input[{position}]"
+    def add(self, item: InputItem, position: int, where: str) -> None:
+        """Take one item: the `position`-th of the whole conversation, found at the request path `where`."""
         match item:
             case Message():
                 self._message(item, position, where)
             case Reasoning():
-                self._reasoning(item, position)
+                self._reasoning(item, position, where)
             case FunctionCall() | CustomToolCall() | LocalShellCall() | ShellCall() | ApplyPatchCall():
-                self._call(item, position)
+                self._call(item, position, where)
             case ToolSearchCall():
-                self._call(item, position)
+                self._call(item, position, where)
             case AgentMessage():
                 self._user(self.reader.read(item.content, f"{where}.content").content())
             case Compaction():
@@ -141,7 +153,8 @@ class Fold:
     def _message(self, item: Message, position: int, where: str) -> None:
         content = self.reader.read(item.content, f"{where}.content")
         if item.role == "assistant":
-            self._turn(position).text.append(content.text(""))
+            self._note_media(content, f"{where}.content")
+            self._turn(position, where).text.append(content.text(""))
         elif item.role == "user":
             self.last_user = position
             self._user(content.content())
@@ -150,12 +163,19 @@ class Fold:
 
     def instruct(self, content: Mixed) -> None:
         """A system or developer message: in front, or in place as far as the upstream can bear it."""
-        if not self.entries and not content.media:
+        if content.media:
+            self._user(_tagged("developer", content))
+        elif not self.entries:
             self.system.append(content.text("\n"))
         elif self.profile.midway_system:
             self.entries.append(SystemMessage(role="system", content=content.text("\n")))
         else:
             self._user(_tagged("developer", content))
+
+    def _note_media(self, content: Mixed, where: str) -> None:
+        """Chat takes nothing but text from the model."""
+        if content.media:
+            self.notes.append(f"{where}: images, files and audio cannot stand here and were left out")
 
     def _user(self, content: ChatContent) -> None:
         self.entries.append(UserMessage(role="user", content=content))
@@ -169,50 +189,70 @@ class Fold:
 
     # -- the assistant's turns --------------------------------------------------------------------------------
 
-    def _turn(self, position: int) -> AssistantTurn:
+    def _turn(self, position: int, where: str) -> AssistantTurn:
         """The open turn, or a new one: outputs and anything said by others end a turn."""
         last = self.entries[-1] if self.entries else None
         if isinstance(last, AssistantTurn) and not last.answered:
             return last
-        turn = AssistantTurn(position)
+        turn = AssistantTurn(position, where)
         self.entries.append(turn)
         return turn
 
-    def _reasoning(self, item: Reasoning, position: int) -> None:
-        text = self._reasoning_text(item)
+    def _reasoning(self, item: Reasoning, position: int, where: str) -> None:
+        text = self._reasoning_text(item, where)
         if text:
-            self._turn(position).reasoning.append(text)
+            self._turn(position, where).reasoning.append(text)
 
-    def _reasoning_text(self, item: Reasoning) -> str:
+    def _reasoning_text(self, item: Reasoning, where: str) -> str:
         """Raw text if there is some, else the seal, else the summary."""
-        sealed = item.encrypted_content
-        return (
-            self._parts_text(item.content)
-            or (self.unseal(sealed) if sealed else None)
-            or self._parts_text(item.summary)
-        )
+        content = self._parts_text(item.content, f"{where}.content")
+        summary = self._parts_text(item.summary, f"{where}.summary")
+        sealed = self.unseal(item.encrypted_content) if item.encrypted_content else None
+        if item.encrypted_content and sealed is None:
+            self.notes.append(f"{where}.encrypted_content: made elsewhere, cannot be read")
+        text = content or sealed or summary
+        if summary and summary != text:
+            self.notes.append(f"{where}.summary: left out beside the reasoning itself")
+        return text
 
-    def _parts_text(self, parts: Sequence[object] | None) -> str:
-        return joined(getattr(part, "text", "") for part in parts or ())
+    def _parts_text(self, parts: list[Part] | None, where: str) -> str:
+        content = self.reader.read(parts or [], where)
+        self._note_media(content, where)
+        return joined(part["text"] for part in content.parts if part["type"] == "text")
 
     def _call(
         self,
         item: FunctionCall | CustomToolCall | LocalShellCall | ShellCall | ApplyPatchCall | ToolSearchCall,
         position: int,
+        where: str,
     ) -> None:
-        turn = self._turn(position)
-        call_id = item.call_id or f"call_{position}"
-        calls = self.calls.setdefault(call_id, [])
-        twin = any(call in turn.calls for call in calls)
+        turn = self._turn(position, where)
         name, arguments = self._called(item)
         if not _is_object(arguments):
-            self.notes.append(f"input[{position}].arguments: not a JSON object; sent inside one")
+            self.notes.append(f"{where}.arguments: not a JSON object; sent inside one")
             arguments = to_json({"invalid_json": arguments}).decode()
-        call = Call(f"{call_id}_{len(turn.calls)}" if twin else call_id, name, arguments)
-        if twin:
-            self.notes.append(f"input[{position}]: a second call {call_id!r} in one turn was renamed")
-        calls.append(call)
+        call = Call(self._free_id(item.call_id or f"call_{position}", turn, where), name, arguments)
         turn.calls.append(call)
+        self._ask(call.call_id if item.call_id is None else item.call_id, call, turn)
+
+    def _free_id(self, call_id: str, turn: AssistantTurn, where: str) -> str:
+        """The id of a call, unlike all others of its turn."""
+        free, number = call_id, len(turn.calls)
+        while free in turn.ids:
+            free, number = f"{call_id}_{number}", number + 1
+        if free != call_id:
+            self.notes.append(f"{where}: a second call {call_id!r} in one turn was renamed")
+        turn.ids.add(free)
+        return free
+
+    def _ask(self, key: str, call: Call, turn: AssistantTurn) -> None:
+        """Keep a call for the output that names `key`."""
+        asked = self.calls.get(key)
+        if asked is None or asked.turn is not turn:
+            self.calls[key] = Asked(turn, call, deque([call]))
+        else:
+            asked.last = call
+            asked.waiting.append(call)
 
     def _called(
         self,
@@ -232,10 +272,9 @@ class Fold:
             case ApplyPatchCall():
                 return named("apply_patch", "apply_patch", None), patch_arguments(item.operation)
             case ToolSearchCall():
-                arguments = (
-                    item.arguments if isinstance(item.arguments, str) else to_json(item.arguments).decode()
-                )
-                return named("tool_search", "tool_search", None), _object_text(arguments)
+                arguments = "" if item.arguments is None else item.arguments
+                text = arguments if isinstance(arguments, str) else to_json(arguments).decode()
+                return named("tool_search", "tool_search", None), _object_text(text)
 
     # -- outputs ----------------------------------------------------------------------------------------------
 
@@ -250,14 +289,18 @@ class Fold:
         where: str,
     ) -> None:
         call_id, output = self._answered(item, where)
-        calls = self.calls.get(call_id) if call_id else None
-        if not calls:
+        asked = self.calls.get(call_id) if call_id is not None else None
+        if asked is None:
             self._orphan(item, output, where)
             return
-        open_call = next((call for call in calls if call.output is None), calls[-1])
-        if open_call.output is not None:
+        if asked.waiting:
+            call = asked.waiting.popleft()
+        else:
+            call = asked.last
             self.notes.append(f"{where}: a second output of call {call_id!r} replaced the first")
-        open_call.output = output
+        if self.entries[-1] is not asked.turn:
+            self.notes.append(f"{where}: moved up to its call {call_id!r}")
+        call.output, asked.turn.answered = output, True
 
     def _answered(
         self,
@@ -304,14 +347,15 @@ class Fold:
         if not isinstance(entry, AssistantTurn):
             return [entry]
         if not entry.calls and not any(entry.text):
-            self.notes.append(f"input[{entry.position}]: reasoning without an answer was left out")
+            what = "reasoning without an answer" if entry.reasoning else "an empty assistant message"
+            self.notes.append(f"{entry.where}: {what} was left out")
             return []
         return [self._assistant(entry), *self._tool_messages(entry)]
 
     def _assistant(self, turn: AssistantTurn) -> AssistantMessage:
         text = joined(turn.text)
         message = AssistantMessage(role="assistant", content=text or (None if turn.calls else ""))
-        reasoning = joined(turn.reasoning) if self._replayed(turn) else ""
+        reasoning = self._replayed(turn)
         if reasoning and self.profile.reasoning_field == "reasoning_content":
             message["reasoning_content"] = reasoning
         elif reasoning and self.profile.reasoning_field == "reasoning":
@@ -327,8 +371,17 @@ class Fold:
             ]
         return message
 
-    def _replayed(self, turn: AssistantTurn) -> bool:
-        return self.replay == "all" or (self.replay == "turn" and turn.position > self.last_user)
+    def _replayed(self, turn: AssistantTurn) -> str:
+        """The reasoning that goes back with a turn."""
+        if not turn.reasoning:
+            return ""
+        if self.profile.reasoning_field is None or self.replay == "none":
+            self.notes.append(REASONING_NOT_TAKEN)
+            return ""
+        if self.replay == "turn" and turn.position < self.last_user:
+            self.notes.append(REASONING_LEFT_OUT)
+            return ""
+        return joined(turn.reasoning)
 
     def _tool_messages(self, turn: AssistantTurn) -> Iterable[ChatMessage]:
         """One message a call, in call order, then all images in one user message."""
@@ -365,6 +418,6 @@ def _object_text(arguments: str) -> str:
 def _is_object(arguments: str) -> bool:
     """Whether arguments are what suppliers demand: JSON text of an object."""
     try:
-        return isinstance(from_json(arguments), dict)
+        return isinstance(from_json(arguments, allow_inf_nan=False), dict)
     except ValueError:
         return False

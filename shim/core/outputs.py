@@ -68,7 +68,8 @@ def _without_images(value: Any) -> Any:
 
 
 def _picked(source: Json, *keys: str) -> str:
-    return _json({key: source[key] for key in keys if source.get(key) is not None})
+    """Some of an object's keys; what is null or empty was filled in by the API, not written by the model."""
+    return _json({key: source[key] for key in keys if source.get(key) not in (None, {})})
 
 
 def _json(value: Json) -> str:

@@ -17,9 +17,10 @@ from shim.core.messages import Fold, Replay, Unseal
 from shim.core.profile import Instrument, Profile
 from shim.core.support import PASSED_OVER
 from shim.core.tools import Choice, Toolbox, choose
+from shim.errors import invalid
 from shim.wire.base import Json
-from shim.wire.chat import ChatRequest, StreamUsage, UserMessage
-from shim.wire.items import AdditionalTools, InputItem, Message, ToolSearchOutput
+from shim.wire.chat import ChatMessage, ChatRequest, StreamUsage, UserMessage
+from shim.wire.items import AdditionalTools, CompactionTrigger, InputItem, Message, ToolSearchOutput
 from shim.wire.request import CreateResponse, TextFormat
 
 
@@ -58,15 +59,13 @@ def to_chat(request: CreateResponse, target: Target, history: Sequence[InputItem
         ClientFault: Something in the request cannot be done, with the path of the field.
     """
     notes: list[str] = []
-    items = [*history, *input_items(request)]
+    items = _located(request, history)
     toolbox = _toolbox(request, items, target.profile)
-    compaction = wants_compaction(items)
+    compaction = wants_compaction(input_items(request))
     chat = ChatRequest(model=target.instrument.id, messages=[], stream=True)
     fold = _fold(request, items, toolbox, target, notes)
-    chat["messages"] = fold.messages()
-    if compaction:
-        chat["messages"].append(UserMessage(role="user", content=COMPACTION_PROMPT))
-    options = _Options(request, target.profile, target.instrument, notes)
+    chat["messages"] = _closed(fold.messages(), notes, compaction=compaction)
+    options = _Options(request, target.profile, target.instrument, notes, compaction)
     chosen = (
         Choice("none")
         if compaction
@@ -77,29 +76,62 @@ def to_chat(request: CreateResponse, target: Target, history: Sequence[InputItem
     return Translation(chat, toolbox, tuple(dict.fromkeys(notes)), compaction, len(items))
 
 
-def _toolbox(request: CreateResponse, items: Sequence[InputItem], profile: Profile) -> Toolbox:
+Located = Sequence[tuple[str, InputItem]]
+"""Items with their paths in the request, in the order of the conversation."""
+
+
+def _located(request: CreateResponse, history: Sequence[InputItem]) -> Located:
+    """The items of the instructions, of earlier turns and of the input."""
+    instructions = [] if isinstance(request.instructions, str) else request.instructions or []
+    sources = {"instructions": instructions, "history": history, "input": input_items(request)}
+    return [(f"{name}[{index}]", item) for name, items in sources.items() for index, item in enumerate(items)]
+
+
+def _toolbox(request: CreateResponse, items: Located, profile: Profile) -> Toolbox:
     """Every tool of the request: declared, added within the conversation, found by search."""
     toolbox = Toolbox(strict=profile.strict)
     toolbox.add(request.tools or ())
-    for item in items:
+    for _, item in items:
         if isinstance(item, AdditionalTools | ToolSearchOutput):
             toolbox.add(item.tools)
     return toolbox
 
 
 def _fold(
-    request: CreateResponse, items: Sequence[InputItem], toolbox: Toolbox, target: Target, notes: list[str]
+    request: CreateResponse, items: Located, toolbox: Toolbox, target: Target, notes: list[str]
 ) -> Fold:
     reader = ContentReader(target.instrument, notes)
     fold = Fold(toolbox, reader, target.profile, target.unseal, target.replay, notes)
     if isinstance(request.instructions, str):
         fold.instruct(reader.read(request.instructions, "instructions"))
-    else:
-        for position, item in enumerate(request.instructions or ()):
-            fold.add(item, position)
-    for position, item in enumerate(items):
-        fold.add(item, position)
+    for position, (where, item) in enumerate(items):
+        fold.add(item, position, where)
+        if isinstance(item, CompactionTrigger) and position < len(items) - 1:
+            notes.append(f"{where}: only a compaction_trigger at the end asks for a compaction")
     return fold
+
+
+CONTINUE = "Continue."
+"""Said by the user after an assistant's last word: the Responses API answers that, many upstreams refuse it."""
+
+
+def _closed(messages: list[ChatMessage], notes: list[str], *, compaction: bool) -> list[ChatMessage]:
+    """The messages, ended so that the model has to speak.
+
+    After a cut stream Codex sends a conversation that ends with the assistant's words. Suppliers refuse that, or
+    take it as the beginning of an answer which they then do not repeat.
+
+    Raises:
+        ClientFault: There are no messages.
+    """
+    if compaction:
+        return [*messages, UserMessage(role="user", content=COMPACTION_PROMPT)]
+    if not messages:
+        raise invalid("Invalid 'input': it holds nothing that a model could answer.", "input", "empty_array")
+    if messages[-1]["role"] == "assistant":
+        notes.append(f"input: ends with the assistant's words; {CONTINUE!r} was added")
+        return [*messages, UserMessage(role="user", content=CONTINUE)]
+    return messages
 
 
 def _note_the_rest(request: CreateResponse, toolbox: Toolbox, notes: list[str]) -> None:
@@ -121,6 +153,7 @@ class _Options:
     profile: Profile
     instrument: Instrument
     notes: list[str]
+    compaction: bool
 
     def put_all(self, chat: ChatRequest, toolbox: Toolbox, chosen: Choice) -> None:
         if self.profile.stream_usage:
@@ -145,6 +178,9 @@ class _Options:
     def _put_format(self, chat: ChatRequest, *, forced: bool) -> None:
         text_format = self.request.text.format if self.request.text else None
         if text_format is None or text_format.type == "text":
+            return
+        if self.compaction:
+            self.notes.append("text.format: left out, since a compaction is plain text")
             return
         if forced and not self.profile.format_with_tools:
             self.notes.append("text.format: left out, since a tool must be called")
@@ -247,7 +283,12 @@ def fit_effort(effort: str | int, known: tuple[str, ...] | None) -> str | None:
         return None
     rank = EFFORTS.index(str(effort))
     ranked = [choice for choice in choices if choice in EFFORTS]
-    return min(ranked, key=lambda choice: abs(EFFORTS.index(choice) - rank), default=None)
+    outward = 1 if rank > EFFORTS.index("medium") else -1
+    return min(
+        ranked,
+        key=lambda choice: (abs(EFFORTS.index(choice) - rank), -outward * EFFORTS.index(choice)),
+        default=None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

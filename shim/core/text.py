@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -51,7 +52,7 @@ def held_back(text: str, tag: str) -> int:
     return 0
 
 
-Kind = Literal["text", "reasoning", "call"]
+Kind = Literal["text", "reasoning", "call", "unclosed"]
 Piece = tuple[Kind, str]
 
 THINK_TAGS = {"<think>": "</think>", "<thinking>": "</thinking>"}
@@ -63,14 +64,15 @@ class TagSplitter:
     """Tells reasoning and tool calls that a supplier left in the content from the answer's text.
 
     Reasoning stands between think tags at the very front. Tool calls stand between `<tool_call>` tags anywhere, and
-    are looked for only if `calls` is set. White space between the tagged parts is dropped, as is content that is
-    nothing but white space.
+    are looked for only if `calls` is set; one that never ends is `unclosed`. White space before and after the tagged
+    parts is dropped, as is content that is nothing but white space.
     """
 
     calls: bool
     state: Literal["front", "think", "gap", "body", "call"] = "front"
     buffer: str = ""
     closing: str = ""
+    blank: list[str] = field(default_factory=list)
     call: list[str] = field(default_factory=list)
 
     def feed(self, text: str) -> list[Piece]:
@@ -85,13 +87,26 @@ class TagSplitter:
 
     def flush(self) -> list[Piece]:
         """Everything held back, once no more text will come."""
-        buffer, self.buffer = self.buffer, ""
         if self.state == "call":
             self.state = "gap"
-            return [("call", "".join(self.call) + buffer)]
+            return [("unclosed", "".join(self.call) + self._taken())]
+        return self.release()
+
+    def release(self) -> list[Piece]:
+        """What may yet become a tag, told as what it is now: something other than content comes next."""
+        if not self.buffer or self.state == "call":
+            return []
         if self.state == "think":
-            return [("reasoning", buffer)] if buffer else []
-        return [("text", buffer)] if buffer.strip() else []
+            return [("reasoning", self._taken())]
+        self.state = "body"
+        return [("text", self._taken())]
+
+    def _taken(self) -> str:
+        """The buffer, which is then empty, with the white space that stood at the front."""
+        text = "".join(self.blank) + self.buffer
+        self.buffer = ""
+        self.blank.clear()
+        return text
 
     def _step(self, pieces: list[Piece]) -> bool:
         """Take one step; whether there may be another."""
@@ -105,13 +120,20 @@ class TagSplitter:
 
     def _front(self, _: list[Piece]) -> bool:
         start = self.buffer.lstrip()
+        self.blank.append(self.buffer[: len(self.buffer) - len(start)])
+        self.buffer = start
         for opening, closing in THINK_TAGS.items():
             if start.startswith(opening):
                 self.state, self.closing, self.buffer = "think", closing, start[len(opening) :]
+                self.blank.clear()
                 return True
+        if self.calls and start.startswith(CALL_OPEN):
+            self.state = "body"
+            self.blank.clear()
+            return True
         if any(opening.startswith(start) for opening in (*THINK_TAGS, CALL_OPEN if self.calls else "")):
             return False
-        self.state = "body"
+        self.state, self.buffer = "body", self._taken()
         return True
 
     def _think(self, pieces: list[Piece]) -> bool:
@@ -141,7 +163,6 @@ class TagSplitter:
         before = before[: len(before) - keep]
         if found:
             self.state = "call"
-            before = before.rstrip()
         if before:
             pieces.append(("text", before))
         return bool(found)
@@ -159,20 +180,29 @@ class TagSplitter:
         return bool(found)
 
 
+_MAYBE_CLOSING = re.compile(r"\n?(?:`+\s*|[ \t\r]*)\Z")
+"""What a closing fence may yet become of the end of a text."""
+
+
 @dataclass(slots=True)
 class Unfence:
     """Takes a Markdown fence off a text that begins with one; other text passes as it is."""
 
     state: Literal["start", "first line", "inside", "plain"] = "start"
     buffer: str = ""
+    line: list[str] = field(default_factory=list)
 
     def feed(self, text: str) -> str:
         """The text that certainly stands inside the fence, or the text itself if there is none."""
+        if self.state == "first line" and "\n" not in text:
+            self.line.append(text)
+            return ""
         self.buffer += text
         if self.state == "start":
             self._decide()
         if self.state == "first line" and "\n" in self.buffer:
             self.state, self.buffer = "inside", self.buffer.partition("\n")[2]
+            self.line.clear()
         if self.state == "inside":
             return self._all_but_closing()
         return self._release() if self.state == "plain" else ""
@@ -180,15 +210,14 @@ class Unfence:
     def _decide(self) -> None:
         start = self.buffer.lstrip()
         if start.startswith("```"):
-            self.state = "first line"
+            self.state, self.buffer = "first line", start
         elif not "```".startswith(start):
             self.state = "plain"
 
     def _all_but_closing(self) -> str:
         """Everything up to a last line that may be the closing fence."""
-        bare = self.buffer.rstrip()
-        fence = bare.rstrip("`")
-        keep = len(fence.rstrip("\n"))
+        closing = _MAYBE_CLOSING.search(self.buffer)
+        keep = closing.start() if closing else len(self.buffer)
         ready, self.buffer = self.buffer[:keep], self.buffer[keep:]
         return ready
 
@@ -198,7 +227,7 @@ class Unfence:
 
     def flush(self) -> str:
         """The end: without the closing fence, if there was one."""
-        rest = self._release()
+        rest = self._release() + "".join(self.line)
         if self.state == "inside" and rest.rstrip().endswith("```"):
             return "\n" if rest.startswith("\n") else ""
         return rest

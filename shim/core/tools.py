@@ -15,7 +15,7 @@ from typing import Literal
 
 from shim.core.builtins import BUILT_IN, BuiltInKind
 from shim.core.schema import arguments_schema
-from shim.errors import invalid
+from shim.errors import invalid, missing
 from shim.wire.base import Json
 from shim.wire.chat import ChatFunction, ChatTool
 from shim.wire.tools import (
@@ -78,11 +78,9 @@ class Toolbox:
             match tool:
                 case NamespaceTool():
                     self.add(tool.tools, None if tool.name in TOP_LEVEL_NAMESPACES else tool.name)
-                case ToolSearchTool(execution="server"):
-                    self.hosted.append(tool.type)
-                case FunctionTool() | CustomTool() | ToolSearchTool() | BuiltInTool():
+                case ToolSearchTool(execution="client") | FunctionTool() | CustomTool() | BuiltInTool():
                     self._declare(tool, namespace)
-                case HostedTool():
+                case ToolSearchTool() | HostedTool():
                     self.hosted.append(tool.type)
 
     def _declare(
@@ -91,7 +89,7 @@ class Toolbox:
         name = tool.name if isinstance(tool, FunctionTool | CustomTool) else tool.type
         key = (tool.type, namespace or "", name)
         earlier = self.by_key.get(key)
-        chat_name = earlier.chat_name if earlier else self._free_name(namespace, name)
+        chat_name = earlier.chat_name if earlier else self._free_name(tool.type, namespace, name)
         declared = Declared(
             kind=tool.type,
             name=name,
@@ -102,9 +100,12 @@ class Toolbox:
         )
         self.by_key[key] = self.by_chat_name[chat_name] = declared
 
-    def _free_name(self, namespace: str | None, name: str) -> str:
-        chat_name = flat_name(namespace, name)
-        return chat_name if chat_name not in self.by_chat_name else _hashed(namespace, name)
+    def _free_name(self, kind: str, namespace: str | None, name: str) -> str:
+        """A name that no other tool has: tools of several kinds or namespaces may be called the same."""
+        chat_name, salt = flat_name(namespace, name), kind
+        while chat_name in self.by_chat_name:
+            chat_name, salt = _hashed(namespace, name, salt), f"{salt}+"
+        return chat_name
 
     def chat_name(self, kind: str, name: str, namespace: str | None) -> str:
         """The function that stands for a call in the history, declared now or not."""
@@ -134,11 +135,12 @@ def flat_name(namespace: str | None, name: str) -> str:
     """A function name of at most 64 safe characters; the same input always gives the same name."""
     full = f"{namespace}__{name}" if namespace else name
     safe = _FOREIGN.sub("_", full)
-    return safe if safe == full and len(safe) <= NAME_LIMIT else _hashed(namespace, name)
+    return safe if safe == full and 0 < len(safe) <= NAME_LIMIT else _hashed(namespace, name)
 
 
-def _hashed(namespace: str | None, name: str) -> str:
-    digest = hashlib.sha256(f"{namespace or ''}\0{name}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
+def _hashed(namespace: str | None, name: str, salt: str = "") -> str:
+    identity = f"{namespace or ''}\0{name}\0{salt}".encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(identity).hexdigest()[:8]
     safe = _FOREIGN.sub("_", f"{namespace}__{name}" if namespace else name)
     return f"{safe[: NAME_LIMIT - 9]}_{digest}"
 
@@ -229,7 +231,7 @@ def choose(choice: ToolChoice | None, toolbox: Toolbox, *, objects: bool) -> Cho
             )
             if choice.mode == "required" and not only:
                 raise _cannot_run(choice.tools[0].type if choice.tools else "allowed_tools")
-            return Choice(choice.mode, only)
+            return Choice(choice.mode, only, forced=choice.mode == "required")
         case NamedChoice():
             if _is_hosted(choice, toolbox):
                 raise _cannot_run(choice.type)
@@ -253,6 +255,8 @@ def _is_hosted(named: NamedChoice, toolbox: Toolbox) -> bool:
 
 
 def _find(named: NamedChoice, toolbox: Toolbox) -> Key:
+    if named.type in ("function", "custom") and not named.name:
+        raise missing("tool_choice.name")
     place = named.namespace if named.namespace and named.namespace not in TOP_LEVEL_NAMESPACES else ""
     name = named.name or named.type
     exact = (named.type, place, name)

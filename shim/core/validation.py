@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,12 +29,22 @@ def read_request(body: Json) -> CreateResponse:
     return request
 
 
+_FORMAT_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
 def _check_format(request: CreateResponse) -> None:
     text_format = request.text.format if request.text else None
     if text_format is None or text_format.type != "json_schema":
         return
     if not text_format.name:
         raise missing("text.format.name")
+    if not _FORMAT_NAME.fullmatch(text_format.name):
+        raise invalid(
+            "Invalid 'text.format.name': string does not match pattern. "
+            "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$' of at most 64 characters.",
+            "text.format.name",
+            "invalid_value",
+        )
     if text_format.schema_ is None:
         raise missing("text.format.schema")
 
@@ -78,12 +89,26 @@ def fault_of(error: ErrorDetails) -> ClientFault:
     if kind in _BOUNDS:
         return _out_of_bounds(path, value, kind, context)
     if kind == "literal_error":
-        message = f"Invalid value: '{value}'. Supported values are: {context['expected']}."
+        message = f"Invalid value: '{_short(value)}'. Supported values are: {_listed(context['expected'])}."
         return invalid(message, path, "invalid_value")
     if kind == "string_too_short":
         message = f"Invalid '{path}': empty string. Expected a string with minimum length 1, but got an empty string instead."
         return invalid(message, path, "empty_string")
     return invalid(f"Invalid '{path}': {error['msg']}.", path, "invalid_value")
+
+
+LONGEST_QUOTE = 100
+"""Characters of a wrong value that are repeated."""
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
+
+
+def _listed(expected: str) -> str:
+    """Pydantic's "'a', 'b' or 'c'" as OpenAI writes it."""
+    return expected.replace(" or ", ", and " if "," in expected else " and ")
 
 
 def _out_of_bounds(path: str, value: Any, kind: str, context: dict[str, Any]) -> ClientFault:

@@ -46,7 +46,7 @@ def create_app(
         routes=ROUTES,
         middleware=[Middleware(Edge)],
         exception_handlers={HTTPException: routing_reply},
-        lifespan=_closing(grid),
+        lifespan=None if upstream else _closing(grid),
     )
     app.state.services = Services(
         settings=settings,

@@ -14,9 +14,9 @@ ToolOutput = Content
 
 
 class Message(Inbound):
-    """A message; `type` may be left out."""
+    """A message; `type` may be left out or null."""
 
-    type: Literal["message"] = "message"
+    type: Literal["message"] | None = "message"
     role: Literal["user", "assistant", "system", "developer"]
     content: Content
     phase: str | None = None
@@ -35,7 +35,7 @@ class FunctionCall(Inbound):
 class FunctionCallOutput(Inbound):
     """What a function answered. Codex also sends it without `call_id`, to tell the model something."""
 
-    type: Literal["function_call_output"] = "function_call_output"
+    type: Literal["function_call_output"] | None = "function_call_output"
     call_id: str | None = None
     output: ToolOutput
     name: str | None = None
@@ -170,7 +170,7 @@ class CompactionTrigger(Inbound):
 class ItemReference(Inbound):
     """An item that the server keeps, by its id."""
 
-    type: Literal["item_reference"] = "item_reference"
+    type: Literal["item_reference"] | None = "item_reference"
     id: str
 
 

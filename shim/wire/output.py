@@ -133,14 +133,13 @@ class OutputCustomToolCall(TypedDict):
 
 @exact
 class LocalShellAction(TypedDict):
-    """One command as argument vector."""
+    """One command as argument vector. What the model left out is absent: the AI SDK takes no null here."""
 
     type: Literal["exec"]
     command: list[str]
     env: dict[str, str]
-    timeout_ms: int | None
-    user: str | None
-    working_directory: str | None
+    timeout_ms: NotRequired[int]
+    working_directory: NotRequired[str]
 
 
 @exact

@@ -31,10 +31,16 @@ class TextConfig(Inbound):
     verbosity: str | None = None
 
 
+Effort = Annotated[
+    Annotated[str, Tag("<text>")] | Annotated[int, Tag("<number>")],
+    Discriminator(lambda value: "<number>" if type(value) is int else "<text>"),
+]
+
+
 class ReasoningConfig(Inbound):
     """Options of reasoning. Codex passes on any effort that its user configures, even an integer."""
 
-    effort: str | int | None = None
+    effort: Effort | None = None
     summary: str | None = None
     generate_summary: str | None = None
 

@@ -1,9 +1,12 @@
 """Real clients, unchanged, on the endpoint in front of a simulated Grid."""
 
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from stack import running_stack
+
+HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items):

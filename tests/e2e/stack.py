@@ -25,6 +25,10 @@ class Stack:
         """The turns still to be said by the model."""
         return self.grid.turns
 
+    def say(self, *turns):
+        """Let the model say these turns next, one to each request; later requests it answers by itself."""
+        self.grid.turns.extend(turns)
+
     @property
     def journal(self):
         """Every request that the simulated Grid received."""

@@ -12,7 +12,7 @@ import uvicorn
 from shim.core.profile import Instrument
 from shim.exchange import Summary
 
-PATIENCE = 3  # seconds until a test that waits for an event gives up
+PATIENCE = 10  # seconds until a test that waits for an event gives up
 
 
 async def soon(awaitable):

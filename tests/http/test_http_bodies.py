@@ -8,6 +8,7 @@ import zlib
 import brotli
 import pytest
 import zstandard
+from http_fakes import raw_request, soon
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -269,3 +270,9 @@ async def test_a_body_that_grows_over_the_limit_is_413(serve):
         packed = gzip.compress(b" " * 1001)
         reply = await client.post("/v1/responses", content=packed, headers={"content-encoding": "gzip"})
     assert reply.status_code == 413
+
+
+async def test_a_body_announced_as_too_large_is_refused_before_it_arrives(serve):
+    head = b"POST /v1/responses HTTP/1.1\r\nhost: shim\r\ncontent-length: 2001\r\n\r\n"
+    async with serve(max_body_bytes=2000) as client, raw_request(client, head) as (reader, _):
+        assert (await soon(reader.readline())).startswith(b"HTTP/1.1 413")

@@ -1,0 +1,19 @@
+"""Hypothesis profiles: `ci` (the default) draws the same examples every time, `dev` draws new ones, `mutants` is quick."""
+
+import os
+
+from hypothesis import HealthCheck, Phase, settings
+
+_SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, max_examples=100, database=None, suppress_health_check=_SLOW
+)
+settings.register_profile("dev", deadline=None, max_examples=1_000, suppress_health_check=_SLOW)
+settings.register_profile(
+    "mutants",
+    settings.get_profile("ci"),
+    max_examples=150,
+    phases=[Phase.explicit, Phase.generate],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

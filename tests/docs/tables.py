@@ -1,0 +1,71 @@
+"""The README's tables, made from the code. `python tests/docs/tables.py` writes them; a test compares."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from shim.core.profile import PRESETS
+from shim.core.support import FIELDS, ITEMS, PARTS, TOOLS, Support
+from shim.settings import PREFIX, Settings
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def support_table() -> str:
+    """What becomes of every field, item, part and tool."""
+    groups = {"Request field": FIELDS, "Input item": ITEMS, "Content part": PARTS, "Tool": TOOLS}
+    return "\n\n".join(_support_group(title, rows) for title, rows in groups.items())
+
+
+def _support_group(title: str, rows: dict[str, Support]) -> str:
+    lines = [f"| {title} | | How, or why |", "|---|---|---|"]
+    for name, support in rows.items():
+        shown = name if name.startswith("any ") else f"`{name}`"
+        lines.append(f"| {shown} | {support.fate} | {support.how} |")
+    return "\n".join(lines)
+
+
+def settings_table() -> str:
+    """Every setting, its variable, default and meaning."""
+    lines = ["| Setting | Variable | Default | Meaning |", "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        lines.append(f"| `{name}` | `{PREFIX}{name.upper()}` | {_shown(default)} | {field.description} |")
+    return "\n".join(lines)
+
+
+def _shown(default: object) -> str:
+    if default is None or default in ({}, ()):
+        return ""
+    return f"`{default.get_secret_value() if isinstance(default, SecretStr) else default}`"
+
+
+def profiles_table() -> str:
+    """Every profile and what sets it apart."""
+    lines = ["| Profile | Default address | Key from | Output limit | Reasoning goes back as |", "|---|---|---|---|---|"]
+    for profile in PRESETS.values():
+        key = f"`{profile.key_variable}`" if profile.needs_key else "none needed"
+        back = f"`{profile.reasoning_field}`" if profile.reasoning_field else "not at all"
+        lines.append(
+            f"| `{profile.name}` | `{profile.base_url}` | {key} | `{profile.max_tokens_field}` | {back} |"
+        )
+    return "\n".join(lines)
+
+
+TABLES = {"support": support_table, "settings": settings_table, "profiles": profiles_table}
+
+
+def current(text: str) -> str:
+    """A README with each table as the code has it."""
+    for name, table in TABLES.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        pattern = re.compile(f"{begin}.*?{end}", re.DOTALL)
+        text = pattern.sub(lambda _, b=begin, t=table(), e=end: f"{b}\n{t}\n{e}", text)
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(current(README.read_text(encoding="utf-8")), encoding="utf-8")

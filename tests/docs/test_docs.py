@@ -1,0 +1,83 @@
+"""What is written is true: the README's tables, its commands, the published schemas, the version."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import tables
+
+from shim import __version__
+from shim.cli.schemas import texts
+from shim.core.support import FIELDS, ITEMS, PARTS, TOOLS
+from shim.wire import items, parts, tools
+from shim.wire.openapi import document
+from shim.wire.request import CreateResponse
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_shows_the_tables_of_the_code():
+    assert README == tables.current(README), "run: python tests/docs/tables.py"
+    assert all(f"<!-- {name}: begin -->" in README for name in tables.TABLES)
+
+
+def test_every_request_field_stands_in_the_support_table():
+    assert set(CreateResponse.model_fields) == set(FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("known", "table"),
+    [
+        (items._ITEMS, ITEMS),
+        (parts._PARTS, PARTS),
+        (tools._TOOLS, TOOLS),
+    ],
+)
+def test_every_known_type_stands_in_the_support_table(known, table):
+    twins = {"context_compaction", "compaction_summary", "text", "summary_text", "reasoning_text"}
+    assert set(known) - twins == {name for name in table if not name.startswith("any ")}
+
+
+@pytest.mark.parametrize(("name", "text"), texts().items())
+def test_the_published_schemas_are_current_and_valid(name, text):
+    assert (ROOT / "schemas" / name).read_text(encoding="utf-8") == text, "run: grid-shim schemas"
+    if name != "openapi.json":
+        jsonschema.Draft202012Validator.check_schema(json.loads(text))
+
+
+def test_every_reference_in_the_openapi_document_leads_somewhere():
+    components = document()["components"]["schemas"]
+    references = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document())))
+    assert references
+    assert references <= set(components)
+
+
+def test_the_changelog_knows_the_version():
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_every_command_in_the_readme_exists():
+    from shim.cli.commands import COMMANDS
+
+    named = set(re.findall(r"grid-shim ([a-z]+)", README))
+    assert named <= set(COMMANDS), named - set(COMMANDS)
+
+
+def test_every_make_target_in_the_readme_exists():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"^make ([a-z]+)", README, re.MULTILINE))
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_every_file_that_the_readme_links_to_exists():
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []

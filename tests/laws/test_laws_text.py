@@ -1,0 +1,250 @@
+"""Text that comes in pieces: however it is cut, the pieces joined are the same."""
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shim.core.jsonstrings import StringScanner
+from shim.core.text import REPLACEMENT, Joiner, TagSplitter, Unfence, held_back, scrub
+
+
+def cuttings(text: str) -> list[list[str]]:
+    """The text whole, letter by letter, and in two pieces at every place."""
+    return [[text], list(text), *([text[:at], text[at:]] for at in range(1, len(text)))]
+
+
+def joined(pieces):
+    """Neighbouring pieces of one kind put together."""
+    out: list[list[str]] = []
+    for kind, text in pieces:
+        if out and out[-1][0] == kind and kind not in ("call", "unclosed"):
+            out[-1][1] += text
+        else:
+            out.append([kind, text])
+    return [tuple(pair) for pair in out]
+
+
+def split(pieces, *, calls=True):
+    splitter = TagSplitter(calls=calls)
+    return joined([found for piece in pieces for found in splitter.feed(piece)] + splitter.flush())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("Hello", [("text", "Hello")]),
+        ("  Hello \n", [("text", "  Hello \n")]),
+        (" \n ", []),
+        ("<", [("text", "<")]),
+        ("<th", [("text", "<th")]),
+        (" <thin air>", [("text", " <thin air>")]),
+        ("<think>a</think>\n\nb", [("reasoning", "a"), ("text", "b")]),
+        ("\n<thinking> a\n</thinking>b ", [("reasoning", " a\n"), ("text", "b ")]),
+        ("<think></think>b", [("text", "b")]),
+        ("<think>a", [("reasoning", "a")]),
+        ("<think>a</thi", [("reasoning", "a</thi")]),
+        ("<think>a</thinking>b", [("reasoning", "a</thinking>b")]),
+        ("<think>a</think> \n", [("reasoning", "a")]),
+        ("<think>a</think>b<think>c</think>", [("reasoning", "a"), ("text", "b<think>c</think>")]),
+        ("b<think>a</think>", [("text", "b<think>a</think>")]),
+        ("<tool_call>x</tool_call>", [("call", "x")]),
+        ("\n<tool_call>x</tool_call>\n<tool_call>y</tool_call>\n", [("call", "x"), ("call", "y")]),
+        ("Look:\n<tool_call>x</tool_call> then", [("text", "Look:\n"), ("call", "x"), ("text", "then")]),
+        ("<think>a</think>\n<tool_call>x</tool_call>", [("reasoning", "a"), ("call", "x")]),
+        ("<tool_call>x", [("unclosed", "x")]),
+        ("<tool_call>x</tool_", [("unclosed", "x</tool_")]),
+        ("a <tool_box>", [("text", "a <tool_box>")]),
+        ("a <tool_", [("text", "a <tool_")]),
+    ],
+)
+def test_tags_are_told_from_text_wherever_they_are_cut(text, expected):
+    for pieces in cuttings(text):
+        assert split(pieces) == expected, pieces
+
+
+def test_calls_in_the_text_are_not_looked_for_where_no_tool_was_declared():
+    for pieces in cuttings("<tool_call>x</tool_call>"):
+        assert split(pieces, calls=False) == [("text", "<tool_call>x</tool_call>")]
+
+
+@given(st.lists(st.sampled_from(["<", "think", ">", "</", "tool_call", " ", "a", "\n", "<think>", "</think>", "<tool_call>"])))
+def test_nothing_but_tags_and_white_space_is_ever_lost(fragments):
+    text = "".join(fragments)
+    kept = "".join(found for _, found in split(fragments))
+    for tag in ("<think>", "</think>", "<tool_call>", "</tool_call>"):
+        text, kept = text.replace(tag, ""), kept.replace(tag, "")
+    assert "".join(text.split()) == "".join(kept.split())
+    assert split(fragments) == split(["".join(fragments)])
+
+
+def test_what_is_held_back_is_released_when_something_else_comes():
+    splitter = TagSplitter(calls=True)
+    assert splitter.feed(" \n<to") == []
+    assert splitter.release() == [("text", " \n<to")]
+    assert splitter.feed("ol_call>") == [("text", "ol_call>")]
+    assert splitter.release() == []
+
+
+def test_white_space_and_an_open_call_are_not_released():
+    splitter = TagSplitter(calls=True)
+    splitter.feed(" \n")
+    assert splitter.release() == []
+    splitter.feed("<tool_call>{</to")
+    assert splitter.release() == []
+    assert splitter.flush() == [("unclosed", "{</to")]
+
+
+def test_held_back_finds_the_longest_beginning_of_a_tag():
+    assert [held_back(text, "<tool>") for text in ("", "a", "a<", "a<to", "<tool", "<tool>", "<<")] == [0, 0, 1, 3, 5, 0, 1]
+
+
+# -- fences ---------------------------------------------------------------------------------------------------
+
+
+def unfenced(pieces):
+    unfence = Unfence()
+    return "".join([unfence.feed(piece) for piece in pieces]) + unfence.flush()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        ("plain", "plain"),
+        ("``", "``"),
+        ("`x`\n", "`x`\n"),
+        ("  \n ", "  \n "),
+        ("```\nabc\n```", "abc\n"),
+        ("```lark\nabc\n```\n", "abc\n"),
+        (" \n```lark\nabc\n``` \n\n", "abc\n"),
+        ("```\nabc\n\n```", "abc\n\n"),
+        ("```\nabc```", "abc"),
+        ("```\nabc", "abc"),
+        ("```\nabc\n", "abc\n"),
+        ("```\na\n```\nb\n```", "a\n```\nb\n"),
+        ("```\na `b` c\n```", "a `b` c\n"),
+        ("```\n```", ""),
+        ("```", "```"),
+        ("```abc", "```abc"),
+        ("abc\n```\n", "abc\n```\n"),
+    ],
+)
+def test_a_fence_is_taken_off_wherever_it_is_cut(text, expected):
+    for pieces in cuttings(text):
+        assert unfenced(pieces) == expected, pieces
+
+
+# -- surrogates -----------------------------------------------------------------------------------------------
+
+
+def halves(text: str) -> list[str]:
+    data = text.encode("utf-16-le", "surrogatepass")
+    return [data[at : at + 2].decode("utf-16-le", "surrogatepass") for at in range(0, len(data), 2)]
+
+
+@given(st.text())
+@example("a😀b")
+def test_surrogate_halves_are_joined_wherever_a_text_is_cut(text):
+    for pieces in (halves(text), [text]):
+        joiner = Joiner()
+        assert "".join([joiner.feed(piece) for piece in pieces]) + joiner.flush() == scrub(text)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (["a\ud83d"], f"a{REPLACEMENT}"),
+        (["\ud83d", "b"], f"{REPLACEMENT}b"),
+        (["\ude00b"], f"{REPLACEMENT}b"),
+        (["\ud83d", "\ud83d", "\ude00"], f"{REPLACEMENT}😀"),
+        (["\ud83d", "", "\ude00"], "😀"),
+    ],
+)
+def test_a_half_without_its_partner_becomes_the_replacement_character(pieces, expected):
+    joiner = Joiner()
+    assert "".join([joiner.feed(piece) for piece in pieces]) + joiner.flush() == expected
+    assert joiner.flush() == ""
+
+
+# -- strings in JSON ------------------------------------------------------------------------------------------
+
+
+def scanned(pieces):
+    """Every string value by its path, and the scanner."""
+    scanner, values, whole = StringScanner(), {}, set()
+    for piece in pieces:
+        for found in scanner.feed(piece):
+            values[found.path] = values.get(found.path, "") + found.text
+            assert found.text or found.done
+            if found.done:
+                whole.add(found.path)
+    return values, whole, scanner
+
+
+def strings_of(value, path=()):
+    if isinstance(value, str):
+        return {path: value}
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return {at: text for key, sub in pairs for at, text in strings_of(sub, (*path, key)).items()}
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    value=st.dictionaries(st.text(max_size=3), _values, max_size=3) | st.lists(_values, max_size=3),
+    ascii_only=st.booleans(),
+    indent=st.none() | st.just(1),
+    data=st.data(),
+)
+@example({"input": "a😀\n\"\\/"}, True, None, None)
+@example({"a": [{"b": ["x", "y"]}, "z"], "": ""}, False, 1, None)
+def test_every_cutting_of_json_gives_its_strings(value, ascii_only, indent, data):
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+    at = data.draw(st.integers(0, len(text))) if data else 1
+    for pieces in ([text], list(text), [text[:at], text[at:]]):
+        values, whole, scanner = scanned(pieces)
+        assert values == strings_of(value)
+        assert whole == set(values)
+        assert scanner.complete
+        assert not scanner.broken
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r'{"a":"\ud83d\ude00"}', "😀"),
+        (r'{"a":"\ud83dx"}', f"{REPLACEMENT}x"),
+        (r'{"a":"\ud83d"}', REPLACEMENT),
+        (r'{"a":"\ud83d\ud83d\ude00"}', f"{REPLACEMENT}😀"),
+        (r'{"a":"\ude00\n"}', f"{REPLACEMENT}\n"),
+        (r'{"a":"\uzzzz"}', REPLACEMENT),
+        (r'{"a":"\q\/\b\f\t\r"}', "\\q/\b\f\t\r"),
+        ('{"a":"line\nbreak"}', "line\nbreak"),
+    ],
+)
+def test_escapes_are_decoded_and_broken_ones_survive(text, expected):
+    for pieces in cuttings(text):
+        assert scanned(pieces)[0] == {("a",): expected}
+
+
+@pytest.mark.parametrize(
+    "text", ["ls -la", '"text"', "5", "{x}", '{"a":1]', "[}", "{,", '{"a":@}', "]", "*** Begin Patch", "{'a': 1}"]
+)
+def test_text_that_is_no_json_breaks_the_scanner_and_nothing_else(text):
+    for pieces in cuttings(text):
+        _, _, scanner = scanned(pieces)
+        assert scanner.broken
+        assert not scanner.complete
+        assert scanner.feed('{"a":"b"}') == []
+
+
+def test_nothing_is_read_after_the_end():
+    assert scanned(['{"a":"b"}', '{"a":"c"}'])[0] == {("a",): "b"}
