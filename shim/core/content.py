@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import assert_never
 from urllib.parse import unquote_to_bytes
 
 from shim.core.profile import Instrument
@@ -101,6 +102,8 @@ class ContentReader:
             case OtherPart():
                 self.notes.append(f"{where}: a part of type {part.type!r} was left out")
                 return None
+            case _:
+                assert_never(part)
 
     def _image(self, part: InputImage, where: str) -> ImagePart:
         if part.image_url is None and part.file_id:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, assert_never
 
 from pydantic_core import from_json, to_json
 
@@ -275,6 +275,8 @@ class Fold:
                 arguments = "" if item.arguments is None else item.arguments
                 text = arguments if isinstance(arguments, str) else to_json(arguments).decode()
                 return named("tool_search", "tool_search", None), _object_text(text)
+            case _:
+                assert_never(item)
 
     # -- outputs ----------------------------------------------------------------------------------------------
 
@@ -326,6 +328,8 @@ class Fold:
                 found.add(item.tools)
                 names = [self.toolbox.chat_name(*_kind_name_place(key)) for key in found.by_key]
                 return item.call_id, self.reader.read(to_json({"tools": names}).decode(), where)
+            case _:
+                assert_never(item)
 
     def _orphan(self, item: InputItem, output: Mixed, where: str) -> None:
         """An output whose call is nowhere: Codex tells the model things in this way."""

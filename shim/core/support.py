@@ -22,7 +22,11 @@ class Support:
 
 FIELDS: dict[str, Support] = {
     "model": Support("mapped", "aliases first, then as it is; the response echoes what was asked for"),
-    "input": Support("mapped", "`messages`, see the items"),
+    "input": Support(
+        "mapped",
+        "`messages`, see the items; if it ends with the assistant's words, a user message `Continue.` follows, "
+        "since many suppliers refuse such a conversation",
+    ),
     "instructions": Support("mapped", "the one leading system message"),
     "stream": Support("emulated", "upstream always streams; the answer is collected if not asked for"),
     "stream_options": Support("emulated", "`include_obfuscation`"),

@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, assert_never
 
 from shim.core.builtins import BUILT_IN, BuiltInKind
 from shim.core.schema import arguments_schema
@@ -82,6 +82,8 @@ class Toolbox:
                     self._declare(tool, namespace)
                 case ToolSearchTool() | HostedTool():
                     self.hosted.append(tool.type)
+                case _:
+                    assert_never(tool)
 
     def _declare(
         self, tool: FunctionTool | CustomTool | ToolSearchTool | BuiltInTool, namespace: str | None
@@ -170,6 +172,8 @@ def _function(
             return ChatFunction(
                 name=chat_name, description=built_in.description, parameters=built_in.parameters
             )
+        case _:
+            assert_never(tool)
 
 
 def _plain_function(tool: FunctionTool, chat_name: str, *, strict: bool) -> ChatFunction:
@@ -240,6 +244,8 @@ def choose(choice: ToolChoice | None, toolbox: Toolbox, *, objects: bool) -> Cho
                 return Choice("required", frozenset({key}), forced=True)
             named = {"type": "function", "function": {"name": toolbox.by_key[key].chat_name}}
             return Choice(named, forced=True)
+        case _:
+            assert_never(choice)
 
 
 def _mode(mode: str, toolbox: Toolbox) -> Choice:

@@ -66,11 +66,10 @@ class CountingSource:
 class RecordedStream:
     """An upstream's answer, one event a read."""
 
-    headers = {}
-    attempts = 1
-
     def __init__(self, data):
         self.data = data
+        self.headers = {}
+        self.attempts = 1
 
     async def reads(self):
         reader = PayloadReader()
@@ -153,7 +152,9 @@ async def test_the_response_is_the_recorded_one_and_the_same_without_a_stream(ca
     async for _ in streamed.events():
         pass
     final = json.loads(to_json(streamed.final))
-    assert final == response if "id" in response else final["error"]["message"] == response["error"]["message"]
+    assert (
+        final == response if "id" in response else final["error"]["message"] == response["error"]["message"]
+    )
 
 
 @pytest.mark.parametrize("name", ["codex_first_request", "codex_first_request_lite"])

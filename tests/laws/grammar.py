@@ -8,10 +8,41 @@ from typing import Any
 TERMINAL = {"response.completed", "response.incomplete", "response.failed"}
 
 RESPONSE_KEYS = frozenset(
-    "background completed_at created_at error id incomplete_details instructions max_output_tokens max_tool_calls "
-    "metadata model object output parallel_tool_calls previous_response_id prompt_cache_key prompt_cache_retention "
-    "reasoning safety_identifier service_tier status store temperature text tool_choice tools top_logprobs top_p "
-    "truncation usage user frequency_penalty presence_penalty".split()
+    [
+        "background",
+        "completed_at",
+        "created_at",
+        "error",
+        "id",
+        "incomplete_details",
+        "instructions",
+        "max_output_tokens",
+        "max_tool_calls",
+        "metadata",
+        "model",
+        "object",
+        "output",
+        "parallel_tool_calls",
+        "previous_response_id",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "reasoning",
+        "safety_identifier",
+        "service_tier",
+        "status",
+        "store",
+        "temperature",
+        "text",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "truncation",
+        "usage",
+        "user",
+        "frequency_penalty",
+        "presence_penalty",
+    ]
 )
 
 CALLS = {

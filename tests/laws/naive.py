@@ -38,7 +38,13 @@ def _items(script: Script, telling: Telling) -> list[dict[str, Any]]:
         items.append(_reasoning(script.reasoning, telling))
     if parts := _parts(script):
         phase = "commentary" if script.calls else "final_answer"
-        message = {"type": "message", "role": "assistant", "status": "completed", "content": parts, "phase": phase}
+        message = {
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": parts,
+            "phase": phase,
+        }
         items.append(message)
     items.extend(_call(call) for call in script.calls)
     return items
@@ -56,7 +62,9 @@ def _parts(script: Script) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
     if script.text.strip():
         part = {"type": "output_text", "text": script.text, "logprobs": list(script.logprobs)}
-        part["annotations"] = [{"type": "url_citation", **entry["url_citation"]} for entry in script.citations]
+        part["annotations"] = [
+            {"type": "url_citation", **entry["url_citation"]} for entry in script.citations
+        ]
         parts.append(part)
     if script.refusal:
         parts.append({"type": "refusal", "refusal": script.refusal})
@@ -124,7 +132,10 @@ def _usage(usage: dict[str, Any]) -> dict[str, Any]:
     details_out = usage.get("completion_tokens_details", {})
     return {
         "input_tokens": total_in,
-        "input_tokens_details": {"cached_tokens": details_in.get("cached_tokens", 0), "cache_write_tokens": 0},
+        "input_tokens_details": {
+            "cached_tokens": details_in.get("cached_tokens", 0),
+            "cache_write_tokens": 0,
+        },
         "output_tokens": total_out,
         "output_tokens_details": {"reasoning_tokens": details_out.get("reasoning_tokens", 0)},
         "total_tokens": usage.get("total_tokens", total_in + total_out),

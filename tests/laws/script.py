@@ -14,7 +14,12 @@ GRAMMAR = {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}
 
 TOOLS: list[dict[str, Any]] = [
     {"type": "function", "name": "get_weather", "parameters": {"type": "object", "properties": {}}},
-    {"type": "function", "name": "list files!", "description": "A name that chat does not allow.", "parameters": None},
+    {
+        "type": "function",
+        "name": "list files!",
+        "description": "A name that chat does not allow.",
+        "parameters": None,
+    },
     {"type": "custom", "name": "note"},
     {"type": "custom", "name": "patch", "format": GRAMMAR},
     {
@@ -166,7 +171,8 @@ def call_lists(draw: Any, most: int = 4) -> tuple[Call, ...]:
     tools = draw(st.lists(st.sampled_from(CALLABLE), max_size=most))
     with_ids = draw(st.booleans())
     return tuple(
-        draw(_calls_of(tool, f"call_{place}-{'é' * (place % 2)}" if with_ids else None)) for place, tool in enumerate(tools)
+        draw(_calls_of(tool, f"call_{place}-{'é' * (place % 2)}" if with_ids else None))
+        for place, tool in enumerate(tools)
     )
 
 
@@ -187,12 +193,20 @@ def _token(text: str, value: float, alternatives: int) -> dict[str, Any]:
 
 
 _tokens = st.builds(
-    _token, some_text, st.floats(-100, 0, allow_nan=False).map(lambda value: round(value, 3)), st.integers(0, 2)
+    _token,
+    some_text,
+    st.floats(-100, 0, allow_nan=False).map(lambda value: round(value, 3)),
+    st.integers(0, 2),
 )
 
 
 def _citation(url: str, title: str, start: int, length: int) -> dict[str, Any]:
-    span = {"url": f"https://example.com/{url}", "title": title, "start_index": start, "end_index": start + length}
+    span = {
+        "url": f"https://example.com/{url}",
+        "title": title,
+        "start_index": start,
+        "end_index": start + length,
+    }
     return {"type": "url_citation", "url_citation": span}
 
 

@@ -1,6 +1,8 @@
 """Where scripts are played: a deterministic source, a chat stream that never waits, and a `Turn` around them."""
 
-from collections.abc import Coroutine, Iterable
+import json
+from collections.abc import Coroutine, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -14,6 +16,8 @@ from shim.core.tools import Toolbox
 from shim.core.validation import read_request
 from shim.exchange import Summary, Turn
 from shim.wire.tools import Tool
+
+PLAIN = Telling()
 
 
 class Counting:
@@ -36,7 +40,7 @@ class Counting:
 class FakeChat:
     """A chat stream: gives prepared reads, perhaps then raises, and counts how often it was closed."""
 
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
     attempts = 1
 
     def __init__(self, prepared: Iterable[list[str]], fault: Exception | None = None) -> None:
@@ -73,7 +77,7 @@ BODY = {"model": "code-prime", "input": "Hello", "stream": True, "tools": TOOLS}
 
 
 def assembler(
-    telling: Telling = Telling(), *, compact: bool = False, box: Toolbox | None = None, **asked: Any
+    telling: Telling = PLAIN, *, compact: bool = False, box: Toolbox | None = None, **asked: Any
 ) -> Assembler:
     """An assembler for one response."""
     request = {**BODY, **asked}
@@ -92,7 +96,7 @@ def _seal(text: str) -> str:
     return f"sealed:{text}"
 
 
-def turn(chat: FakeChat, telling: Telling = Telling(), *, names: bool = True, **kinds: Any) -> Turn:
+def turn(chat: FakeChat, telling: Telling = PLAIN, *, names: bool = True, **kinds: Any) -> Turn:
     """A turn that the upstream has accepted."""
     reader = ChunkReader(frozenset(CHAT_NAMES.values()) if names else frozenset())
     return Turn(True, Summary("code-prime"), chat, reader, assembler(telling, **kinds), began=0.0)
@@ -117,17 +121,17 @@ def events_of(played: Turn) -> list[dict[str, Any]]:
     return run(_collected(played))
 
 
-def play(script: Script, form: Form, telling: Telling = Telling()) -> list[dict[str, Any]]:
+def play(script: Script, form: Form, telling: Telling = PLAIN) -> list[dict[str, Any]]:
     """The events of a script that came in this wire form."""
     texts = payloads(script, form, CHAT_NAMES)
     return events_of(turn(FakeChat(reads(body(texts, form), form)), telling))
 
 
-def tell(*chunks: dict[str, Any], telling: Telling = Telling(), names: bool = True, **kinds: Any) -> list[dict[str, Any]]:
+def tell(
+    *chunks: dict[str, Any], telling: Telling = PLAIN, names: bool = True, **kinds: Any
+) -> list[dict[str, Any]]:
     """The events of hand-written chunks, each in a read of its own."""
-    from json import dumps  # noqa: PLC0415 -- nothing else here writes JSON
-
-    return events_of(turn(FakeChat([[dumps(chunk)] for chunk in chunks]), telling, names=names, **kinds))
+    return events_of(turn(FakeChat([[json.dumps(chunk)] for chunk in chunks]), telling, names=names, **kinds))
 
 
 def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -135,7 +139,9 @@ def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": fields, "finish_reason": finish}]}
 
 
-def entry(index: int | None = None, call_id: str | None = None, name: str | None = None, arguments: Any = None) -> dict[str, Any]:
+def entry(
+    index: int | None = None, call_id: str | None = None, name: str | None = None, arguments: Any = None
+) -> dict[str, Any]:
     """An entry of `tool_calls`; what is None is left out."""
     function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
     given = {key: value for key, value in (("index", index), ("id", call_id)) if value is not None}

@@ -81,7 +81,9 @@ def test_the_sdk_accumulator_agrees_with_the_final_response(script, form, tellin
         if part["type"] == "output_text"
     )
     assert [_wire(item) for item in completed.output] == response["output"]
-    assert [_wire(state._completed_output[at]) for at in sorted(state._completed_output)] == response["output"]
+    assert [_wire(state._completed_output[at]) for at in sorted(state._completed_output)] == response[
+        "output"
+    ]
     for index, item in state._output_items.items():
         _grown_alike(_wire(item), response["output"][index])
 
@@ -101,7 +103,9 @@ def _grown_alike(grown, item) -> None:
     if item["type"] == "function_call":
         assert grown["arguments"] == item["arguments"]
     if item["type"] == "message":
-        assert [part.get("text") for part in grown["content"]] == [part.get("text") for part in item["content"]]
+        assert [part.get("text") for part in grown["content"]] == [
+            part.get("text") for part in item["content"]
+        ]
 
 
 @pytest.mark.parametrize("fault", ["rate_limit_exceeded", None])

@@ -1,7 +1,7 @@
 """Laws 6, 8, 9 and 10: whatever comes, the stream ends well; acts are a table; who leaves, leaves nothing; time is linear."""
 
 import json
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 from grammar import TERMINAL, check
@@ -17,7 +17,7 @@ from shim.core.deltas import ChunkReader, Finish, Text, parse_chunk
 from shim.core.jsonstrings import StringScanner
 from shim.core.sse import encode
 from shim.core.text import TagSplitter, Unfence
-from shim.errors import ClientFault, Fault, UpstreamFault
+from shim.errors import ClientFault, UpstreamFault
 from shim.upstream.sse import PayloadReader
 
 # -- law 6 ----------------------------------------------------------------------------------------------------
@@ -34,16 +34,58 @@ _LEAVES = (
     )
 )  # fmt: skip
 _KEYS = st.sampled_from(
-    "choices delta message content reasoning reasoning_content refusal tool_calls function_call function name arguments "
-    "id index finish_reason logprobs token logprob bytes top_logprobs usage prompt_tokens total_tokens "
-    "prompt_tokens_details model service_tier annotations url_citation url title start_index error errors detail "
-    "message type text thinking code object".split()
+    [
+        "choices",
+        "delta",
+        "message",
+        "content",
+        "reasoning",
+        "reasoning_content",
+        "refusal",
+        "tool_calls",
+        "function_call",
+        "function",
+        "name",
+        "arguments",
+        "id",
+        "index",
+        "finish_reason",
+        "logprobs",
+        "token",
+        "logprob",
+        "bytes",
+        "top_logprobs",
+        "usage",
+        "prompt_tokens",
+        "total_tokens",
+        "prompt_tokens_details",
+        "model",
+        "service_tier",
+        "annotations",
+        "url_citation",
+        "url",
+        "title",
+        "start_index",
+        "error",
+        "errors",
+        "detail",
+        "message",
+        "type",
+        "text",
+        "thinking",
+        "code",
+        "object",
+    ]
 )
 _ANYTHING = st.recursive(
-    _LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4), max_leaves=12
+    _LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=12,
 )
 _FUNCTIONS = st.fixed_dictionaries({}, optional={"name": _ANYTHING, "arguments": _ANYTHING})
-_ENTRIES = st.fixed_dictionaries({}, optional={"index": _ANYTHING, "id": _ANYTHING, "function": _FUNCTIONS | _ANYTHING})
+_ENTRIES = st.fixed_dictionaries(
+    {}, optional={"index": _ANYTHING, "id": _ANYTHING, "function": _FUNCTIONS | _ANYTHING}
+)
 _DELTAS = st.fixed_dictionaries(
     {},
     optional={
@@ -55,7 +97,9 @@ _DELTAS = st.fixed_dictionaries(
         "function_call": _FUNCTIONS | _ANYTHING,
     },
 )
-_TOKENS = st.fixed_dictionaries({"token": _ANYTHING, "logprob": _ANYTHING, "bytes": st.lists(_ANYTHING, max_size=2)})
+_TOKENS = st.fixed_dictionaries(
+    {"token": _ANYTHING, "logprob": _ANYTHING, "bytes": st.lists(_ANYTHING, max_size=2)}
+)
 _CHOICES = st.fixed_dictionaries(
     {"delta": _DELTAS | _ANYTHING},
     optional={
@@ -65,7 +109,9 @@ _CHOICES = st.fixed_dictionaries(
     },
 )
 _JUNK = st.one_of(
-    st.fixed_dictionaries({"choices": st.lists(_CHOICES, max_size=2)}, optional={"usage": _ANYTHING, "model": _ANYTHING}),
+    st.fixed_dictionaries(
+        {"choices": st.lists(_CHOICES, max_size=2)}, optional={"usage": _ANYTHING, "model": _ANYTHING}
+    ),
     st.dictionaries(_KEYS, _ANYTHING, max_size=4),
     _ANYTHING,
 )
@@ -82,10 +128,25 @@ def _sound(events):
 
 @given(chunks=st.lists(_JUNK, max_size=5))
 @example([delta(content="a", tool_calls=[entry(0, "c", "get_weather", "{}")]), delta("stop")])
-@example([{"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"token": "a", "logprob": -(10**400)}]}}]}])
+@example(
+    [
+        {
+            "choices": [
+                {"delta": {"content": "a"}, "logprobs": {"content": [{"token": "a", "logprob": -(10**400)}]}}
+            ]
+        }
+    ]
+)
 @example([delta("stop", content='<tool_call>{"name": ["get_weather"]}</tool_call>')])
-@example([{"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"token": "a", "bytes": [True]}]}}]}])
-@example([delta(tool_calls=[entry(0, "c", "apply_patch", '{"type":"delete_file","path":"a","diff":"+b"}')]), delta("stop")])
+@example(
+    [{"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"token": "a", "bytes": [True]}]}}]}]
+)
+@example(
+    [
+        delta(tool_calls=[entry(0, "c", "apply_patch", '{"type":"delete_file","path":"a","diff":"+b"}')]),
+        delta("stop"),
+    ]
+)
 @example([delta(tool_calls=[entry(0, "c", "note", '{"a"')]), delta("length")])
 def test_any_chunks_whatever_give_one_sound_stream(chunks):
     _sound(events_of(turn(FakeChat([[json.dumps(chunk)] for chunk in chunks]))))
@@ -99,12 +160,18 @@ def test_parsed_arguments_of_any_depth_give_one_sound_stream(content, depth):
     _sound(events_of(turn(FakeChat([[text]]))))
 
 
-@given(texts=st.lists(st.text(max_size=20) | st.sampled_from(["[DONE]", "null", "[]", "{}", '"', "[" * 9_000]), max_size=5))
+@given(
+    texts=st.lists(
+        st.text(max_size=20) | st.sampled_from(["[DONE]", "null", "[]", "{}", '"', "[" * 9_000]), max_size=5
+    )
+)
 def test_any_payloads_whatever_give_one_sound_stream(texts):
     _sound(events_of(turn(FakeChat([[text] for text in texts]))))
 
 
-@given(data=st.binary(max_size=300) | st.text("dat: {}[]\n\r\"\ufeff", max_size=60).map(str.encode), form=forms)
+@given(
+    data=st.binary(max_size=300) | st.text('dat: {}[]\n\r"\ufeff', max_size=60).map(str.encode), form=forms
+)
 def test_any_bytes_whatever_give_one_sound_stream(data, form):
     _sound(events_of(turn(FakeChat(reads(data, form)))))
 
@@ -128,10 +195,8 @@ def test_what_came_before_a_fault_in_the_same_read_is_told():
 def test_reading_raises_nothing_but_upstream_faults(texts):
     reader = ChunkReader(frozenset(CHAT_NAMES.values()))
     for text in texts:
-        try:
+        with suppress(UpstreamFault, ClientFault):
             reader.read(parse_chunk(text))
-        except Fault as fault:
-            assert isinstance(fault, UpstreamFault | ClientFault)
 
 
 def test_an_event_beyond_every_limit_is_a_fault():
@@ -147,7 +212,10 @@ def test_an_event_beyond_every_limit_is_a_fault():
         ({"object": "error", "message": "Something broke.", "code": 500}, "server_error"),
         ({"detail": "Something broke."}, "server_error"),
         ({"errors": {"detail": "Something broke."}}, "server_error"),
-        ({"choices": [], "error": {"message": "maximum context length is 10 tokens"}}, "context_length_exceeded"),
+        (
+            {"choices": [], "error": {"message": "maximum context length is 10 tokens"}},
+            "context_length_exceeded",
+        ),
         (delta("error"), "server_error"),
         ({"choices": "none"}, "server_error"),
         ({"choices": ["none"]}, "server_error"),
@@ -168,7 +236,9 @@ def test_an_error_inside_the_stream_ends_it_as_failed(chunk, code):
     assert response["output"][0]["content"][0]["text"] == "Hello"
 
 
-@pytest.mark.parametrize("chunks", [[], [{"choices": []}], [delta(content="Hello")], [delta(content="Hello"), {"usage": {}}]])
+@pytest.mark.parametrize(
+    "chunks", [[], [{"choices": []}], [delta(content="Hello")], [delta(content="Hello"), {"usage": {}}]]
+)
 def test_the_end_without_a_finish_reason_is_a_failure(chunks):
     events = tell(*chunks)
     check(events)
@@ -191,7 +261,9 @@ def test_a_transport_fault_is_told_as_events_and_raised_where_nothing_was_sent()
 
 
 def test_a_fault_after_the_end_changes_nothing():
-    events = events_of(turn(FakeChat([[json.dumps(delta("stop", content="Hi")), "[DONE]"]], UpstreamFault("late"))))
+    events = events_of(
+        turn(FakeChat([[json.dumps(delta("stop", content="Hi")), "[DONE]"]], UpstreamFault("late")))
+    )
     check(events)
     assert final(events)["status"] == "completed"
 
@@ -216,7 +288,9 @@ def test_nothing_is_read_after_a_fault():
 
 
 def test_payloads_after_done_are_not_read():
-    events = events_of(turn(FakeChat([[json.dumps(delta("stop", content="Hi")), "[DONE]", "junk"], ["more junk"]])))
+    events = events_of(
+        turn(FakeChat([[json.dumps(delta("stop", content="Hi")), "[DONE]", "junk"], ["more junk"]]))
+    )
     check(events)
     assert final(events)["status"] == "completed"
 
@@ -289,11 +363,17 @@ PIECE = "abc\\n"
 MANY = 20_000
 
 
-
-
 @pytest.mark.parametrize(
     ("piece", "many"),
-    [("word ", 3_000), (" ", 3_000), ("\n", 3_000), ("<", 3_000), ("<tool_call>", 300), ("`", 300), ("</think>", 300)],
+    [
+        ("word ", 3_000),
+        (" ", 3_000),
+        ("\n", 3_000),
+        ("<", 3_000),
+        ("<tool_call>", 300),
+        ("`", 300),
+        ("</think>", 300),
+    ],
 )
 @pytest.mark.parametrize("head", ["", "<think>", "<tool_call>", "text", "<think>a</think>"])
 def test_the_tag_splitter_keeps_no_more_than_a_tag(piece, many, head):
@@ -323,13 +403,19 @@ def test_the_string_scanner_keeps_only_where_it_stands():
 
 
 @pytest.mark.parametrize("again", [(), ("name",), ("name", "call_id")])
-@pytest.mark.parametrize(("name", "head"), [("get_weather", '{"a":"'), (CHAT_NAMES["custom", "", "patch"], '{"input":"```\n')])
+@pytest.mark.parametrize(
+    ("name", "head"), [("get_weather", '{"a":"'), (CHAT_NAMES["custom", "", "patch"], '{"input":"```\n')]
+)
 def test_a_long_call_costs_the_same_for_each_further_piece(monkeypatch, name, head, again):
     """Every character is scanned once: by the scanners, and by the parser not at all."""
     scanned = []
     original = StringScanner.feed
-    monkeypatch.setattr(StringScanner, "feed", lambda self, piece: (scanned.append(len(piece)), original(self, piece))[1])
-    monkeypatch.setattr("shim.core.deltas.from_json", lambda text: (scanned.append(len(text)), json.loads(text))[1])
+    monkeypatch.setattr(
+        StringScanner, "feed", lambda self, piece: (scanned.append(len(piece)), original(self, piece))[1]
+    )
+    monkeypatch.setattr(
+        "shim.core.deltas.from_json", lambda text: (scanned.append(len(text)), json.loads(text))[1]
+    )
     again = {key: {"name": name, "call_id": "call_1"}[key] for key in again}
     reader, told = ChunkReader(frozenset(CHAT_NAMES.values())), assembler(Telling(obfuscation=False))
     told.start()

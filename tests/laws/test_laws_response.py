@@ -112,5 +112,3 @@ def test_padding_stands_on_every_delta_or_on_none(script, form, telling):
         assert ("obfuscation" in event) == (telling.obfuscation and event["type"].endswith(".delta"))
         if "obfuscation" in event:
             assert (len(event["delta"]) + len(event["obfuscation"])) % 16 == 0
-
-

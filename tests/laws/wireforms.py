@@ -104,7 +104,9 @@ class _Writer:
         units = _units(text) if self.form.halves else list(text)
         count = min(len(units) - 1, self.random.randint(0, (most or self.form.pieces) - 1))
         places = sorted(self.random.sample(range(1, len(units)), count))
-        return ["".join(units[start:end]) for start, end in zip([0, *places], [*places, len(units)], strict=True)]
+        return [
+            "".join(units[start:end]) for start, end in zip([0, *places], [*places, len(units)], strict=True)
+        ]
 
     # -- what is said -----------------------------------------------------------------------------------------
 
@@ -120,7 +122,9 @@ class _Writer:
         self.random.shuffle(names)
         separators = self.random.choice([(",", ":"), (", ", ": "), (" ,\n", " : ")])
         return json.dumps(
-            {name: said[name] for name in names}, ensure_ascii=self.random.random() < 0.5, separators=separators
+            {name: said[name] for name in names},
+            ensure_ascii=self.random.random() < 0.5,
+            separators=separators,
         )
 
     def atoms(self) -> Iterator[dict[str, Any]]:
@@ -156,7 +160,9 @@ class _Writer:
         content = self.cut(text)
         tokens = self.script.logprobs
         bounds = sorted(self.random.randint(0, len(tokens)) for _ in content[:-1])
-        for piece, start, end in zip(content, [0, *bounds], [*bounds, len(tokens)], strict=True) if content else ():
+        for piece, start, end in (
+            zip(content, [0, *bounds], [*bounds, len(tokens)], strict=True) if content else ()
+        ):
             pieces.append({"content": piece, "logprobs": list(tokens[start:end])})
         yield from pieces
         for entry in self.script.citations:
@@ -374,5 +380,7 @@ def reads(data: bytes, form: Form) -> list[list[str]]:
     random = Random(form.seed)
     places = sorted(random.randint(0, len(data)) for _ in range(form.cuts))
     reader = PayloadReader()
-    found = [reader.feed(data[start:end]) for start, end in zip([0, *places], [*places, len(data)], strict=True)]
+    found = [
+        reader.feed(data[start:end]) for start, end in zip([0, *places], [*places, len(data)], strict=True)
+    ]
     return [*found, reader.finish()]

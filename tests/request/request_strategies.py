@@ -224,7 +224,9 @@ def spoiled(draw, conversation):
 
 
 def _places(value):
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    entries = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
     for key, inner in entries:
         yield value, key
         yield from _places(inner)

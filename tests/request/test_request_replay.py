@@ -18,7 +18,11 @@ from shim.core.validation import read_request
 TOOLS = [
     {"type": "function", "name": "f"},
     {"type": "custom", "name": "edit"},
-    {"type": "custom", "name": "query", "format": {"type": "grammar", "syntax": "lark", "definition": "start: /x/"}},
+    {
+        "type": "custom",
+        "name": "query",
+        "format": {"type": "grammar", "syntax": "lark", "definition": "start: /x/"},
+    },
     {"type": "namespace", "name": "mcp__demo", "tools": [{"type": "function", "name": "echo"}]},
     {"type": "tool_search", "execution": "client"},
     {"type": "local_shell"},
@@ -124,11 +128,16 @@ def assert_says(message, turn):
     thought, spoken, made = turn
     assert message.get("reasoning_content", "") == thought
     assert (message["content"] or "") == spoken
-    said = [(each["function"]["name"], json.loads(each["function"]["arguments"])) for each in message.get("tool_calls", [])]
+    said = [
+        (each["function"]["name"], json.loads(each["function"]["arguments"]))
+        for each in message.get("tool_calls", [])
+    ]
     assert said == made
 
 
-@pytest.mark.parametrize("how", [{}, {"sealed": True}, {"shown": "summary"}, {"shown": "summary", "sealed": True}])
+@pytest.mark.parametrize(
+    "how", [{}, {"sealed": True}, {"shown": "summary"}, {"shown": "summary", "sealed": True}]
+)
 @given(turn=turns())
 def test_a_turn_that_comes_back_says_what_the_model_said(how, turn):
     translation = replayed(turn, **how)

@@ -34,7 +34,10 @@ CASES = {
     "a list of types": ({"type": ["object", "null"]}, EMPTY),
     "another type": ({"type": "string"}, EMPTY),
     "the keyword encrypted": (of(a={"type": "string", "encrypted": True}), of(a=TEXT)),
-    "the keyword encrypted in a list": (of(a={"anyOf": [{"encrypted": True}, True]}), of(a={"anyOf": [{}, True]})),
+    "the keyword encrypted in a list": (
+        of(a={"anyOf": [{"encrypted": True}, True]}),
+        of(a={"anyOf": [{}, True]}),
+    ),
     "the keyword encrypted in items": (of(a={"items": {"encrypted": True}}), of(a={"items": {}})),
     "the keyword encrypted in definitions": (
         {"$defs": {"encrypted": {"encrypted": True}}, "$ref": "#/$defs/encrypted"},
@@ -66,13 +69,23 @@ def test_a_schema_becomes_acceptable(case):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=2)
-    | st.dictionaries(st.sampled_from(["type", "properties", "encrypted", "items", "$ref", "enum", "a"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["type", "properties", "encrypted", "items", "$ref", "enum", "a"]),
+            inner,
+            max_size=3,
+        )
+    ),
     max_leaves=10,
 )
 
 
-@given(schema=st.dictionaries(st.sampled_from(["type", "properties", "encrypted", "anyOf", "title"]), json_values))
+@given(
+    schema=st.dictionaries(
+        st.sampled_from(["type", "properties", "encrypted", "anyOf", "title"]), json_values
+    )
+)
 def test_cleaning_twice_changes_nothing_more_and_never_the_callers_object(schema):
     before = repr(schema)
     once = arguments_schema(schema)

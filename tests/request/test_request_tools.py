@@ -7,7 +7,17 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from request_asks import assert_accepted, call, chat_of, function, messages_of, output, target, translate, user
+from request_asks import (
+    assert_accepted,
+    call,
+    chat_of,
+    function,
+    messages_of,
+    output,
+    target,
+    translate,
+    user,
+)
 
 from shim.core.profile import PRESETS
 from shim.core.tools import CUSTOM_PARAMETERS, NAME_LIMIT, Toolbox, flat_name
@@ -54,12 +64,19 @@ def test_a_function_goes_as_it_is():
 
 @pytest.mark.parametrize("strict", [None, False])
 def test_strictness_is_said_only_where_it_was_asked_for(strict):
-    assert sent(function(strict=strict)) == [{"name": "f", "parameters": {"type": "object", "properties": {}}}]
+    assert sent(function(strict=strict)) == [
+        {"name": "f", "parameters": {"type": "object", "properties": {}}}
+    ]
 
 
 def test_an_upstream_that_does_not_know_strict_is_not_told_of_it():
     to = target(PRESETS["deepseek"])
-    chat = chat_of("hi", to, tools=[function(strict=True)], text=FORMAT | {"format": {**FORMAT["format"], "strict": True}})
+    chat = chat_of(
+        "hi",
+        to,
+        tools=[function(strict=True)],
+        text=FORMAT | {"format": {**FORMAT["format"], "strict": True}},
+    )
     assert "strict" not in chat["tools"][0]["function"]
     assert "strict" not in chat["response_format"]["json_schema"]
 
@@ -69,7 +86,10 @@ def test_an_upstream_that_does_not_know_strict_is_not_told_of_it():
     [
         ({}, None),
         ({"format": {"type": "text"}}, None),
-        ({"format": {"type": "grammar", "syntax": "lark", "definition": "start: X"}}, "this lark grammar:\nstart: X"),
+        (
+            {"format": {"type": "grammar", "syntax": "lark", "definition": "start: X"}},
+            "this lark grammar:\nstart: X",
+        ),
         ({"format": {"type": "grammar", "syntax": "regex", "definition": "a+"}}, "this regex grammar:\na+"),
         ({"format": {"type": "grammar", "definition": "start: X"}}, "this lark grammar:\nstart: X"),
     ],
@@ -106,19 +126,28 @@ def test_the_environment_of_a_shell_is_kept_for_its_calls():
 def test_a_search_that_the_client_runs_is_a_function():
     (plain,) = sent(SEARCH)
     assert (plain["name"], plain["parameters"]["required"]) == ("tool_search", ["query"])
-    (told,) = sent(SEARCH | {"description": "Finds.", "parameters": {"type": "object", "properties": {"q": {}}}})
+    (told,) = sent(
+        SEARCH | {"description": "Finds.", "parameters": {"type": "object", "properties": {"q": {}}}}
+    )
     assert (told["description"], list(told["parameters"]["properties"])) == ("Finds.", ["q"])
 
 
 @pytest.mark.parametrize(
     "tool",
-    [WEB, {"type": "mcp", "server_label": "x"}, {"type": "tool_search"}, {"type": "tool_search", "execution": "server"},
-     {"type": "from_the_future"}],
+    [
+        WEB,
+        {"type": "mcp", "server_label": "x"},
+        {"type": "tool_search"},
+        {"type": "tool_search", "execution": "server"},
+        {"type": "from_the_future"},
+    ],
 )
 def test_a_tool_that_the_apis_servers_run_is_left_out_with_one_note(tool):
     translation = translate("hi", tools=[function(), tool, tool])
     assert [each["function"]["name"] for each in translation.chat["tools"]] == ["f"]
-    assert translation.notes == (f"tools: {tool['type']!r} would run on the API's own servers and was left out",)
+    assert translation.notes == (
+        f"tools: {tool['type']!r} would run on the API's own servers and was left out",
+    )
 
 
 @pytest.mark.parametrize("tools", [None, [], [WEB]])
@@ -130,9 +159,16 @@ def test_without_functions_nothing_about_tools_is_sent(tools):
 def test_tools_join_from_everywhere_and_a_later_declaration_replaces_an_earlier_one_in_place():
     added = {"type": "additional_tools", "tools": [function("g"), function("f", description="new")]}
     found = {"type": "tool_search_output", "call_id": "s", "tools": [namespace("n", function("h"))]}
-    chat = chat_of([added, user("hi"), found], tools=[function("f", description="old"), custom("c")], instructions=[added])
+    chat = chat_of(
+        [added, user("hi"), found],
+        tools=[function("f", description="old"), custom("c")],
+        instructions=[added],
+    )
     assert [(t["function"]["name"], t["function"].get("description", "")[:3]) for t in chat["tools"]] == [
-        ("f", "new"), ("c", "Her"), ("g", ""), ("n__h", ""),
+        ("f", "new"),
+        ("c", "Her"),
+        ("g", ""),
+        ("n__h", ""),
     ]
 
 
@@ -152,7 +188,8 @@ def test_a_name_that_chat_can_bear_stays(place, name, flat):
 
 
 @pytest.mark.parametrize(
-    ("place", "name"), [(None, "x" * 65), (None, "a.b"), (None, "ü"), ("n" * 40, "m" * 40), (None, ""), (None, "\ud800")]
+    ("place", "name"),
+    [(None, "x" * 65), (None, "a.b"), (None, "ü"), ("n" * 40, "m" * 40), (None, ""), (None, "\ud800")],
 )
 def test_a_name_that_chat_cannot_bear_becomes_one_that_it_can_always_the_same(place, name):
     flat = flat_name(place, name)
@@ -190,7 +227,11 @@ KINDS = ("function", "custom", "shell", "local_shell", "apply_patch", "tool_sear
 @st.composite
 def declarations(draw):
     """Tools whose names are made to collide."""
-    name = draw(st.sampled_from(["shell", "a__b", "b", "a.b", "a_b", "apply_patch", "tool_search", "x" * 70, "ü", "é"]))
+    name = draw(
+        st.sampled_from(
+            ["shell", "a__b", "b", "a.b", "a_b", "apply_patch", "tool_search", "x" * 70, "ü", "é"]
+        )
+    )
     kind = draw(st.sampled_from(KINDS))
     tool = {"type": kind, "name": name} if kind in ("function", "custom") else {"type": kind}
     if kind == "tool_search":
@@ -276,7 +317,10 @@ def test_a_choice_is_said_in_chats_words(choice, wanted):
 
 
 def test_an_upstream_that_takes_no_object_gets_only_that_tool_and_must_call_it():
-    assert chosen({"type": "custom", "name": "edit"}, target(object_tool_choice=False)) == ("required", ["edit"])
+    assert chosen({"type": "custom", "name": "edit"}, target(object_tool_choice=False)) == (
+        "required",
+        ["edit"],
+    )
 
 
 @pytest.mark.parametrize("mode", ["auto", "required"])
@@ -335,12 +379,17 @@ def test_a_tool_that_nobody_can_run_cannot_be_forced(case):
     assert (caught.value.param, caught.value.code) == ("tool_choice", "unsupported_tool")
 
 
+CANNOT_FORCE = (
+    "Tool choice 'web_search' cannot be forced: the upstream has no hosted tools. "
+    "Offer the model a function of your own instead."
+)
+
+
 @pytest.mark.parametrize(
     ("tools", "message"),
     [
         ([], "Tool choice 'required' must be specified with 'tools' parameter."),
-        ([WEB], "Tool choice 'web_search' cannot be forced: the upstream has no hosted tools. "
-                "Offer the model a function of your own instead."),
+        ([WEB], CANNOT_FORCE),
     ],
 )
 def test_a_call_cannot_be_required_where_there_is_nothing_to_call(tools, message):
@@ -351,8 +400,11 @@ def test_a_call_cannot_be_required_where_there_is_nothing_to_call(tools, message
 
 @pytest.mark.parametrize(
     "choice",
-    ["required", {"type": "function", "name": "f"},
-     {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "f"}]}],
+    [
+        "required",
+        {"type": "function", "name": "f"},
+        {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "f"}]},
+    ],
 )
 def test_a_forced_call_wins_over_a_schema(choice):
     translation = translate("hi", tools=TOOLS, tool_choice=choice, text=FORMAT, parallel_tool_calls=False)

@@ -70,7 +70,11 @@ WRONG = {
     ),
     "a word for a boolean": (
         {"stream": "yes"},
-        ("Invalid type for 'stream': expected a boolean, but got a string instead.", "stream", "invalid_type"),
+        (
+            "Invalid type for 'stream': expected a boolean, but got a string instead.",
+            "stream",
+            "invalid_type",
+        ),
     ),
     "a boolean for a decimal": (
         {"temperature": True},
@@ -98,7 +102,11 @@ WRONG = {
     ),
     "a null item": (
         {"input": [None]},
-        ("Invalid type for 'input[0]': expected an object, but got null instead.", "input[0]", "invalid_type"),
+        (
+            "Invalid type for 'input[0]': expected an object, but got null instead.",
+            "input[0]",
+            "invalid_type",
+        ),
     ),
     "an unknown role": (
         {"input": [{"role": "critic", "content": "x"}]},
@@ -110,7 +118,11 @@ WRONG = {
     ),
     "an unknown truncation": (
         {"truncation": "some"},
-        ("Invalid value: 'some'. Supported values are: 'auto' and 'disabled'.", "truncation", "invalid_value"),
+        (
+            "Invalid value: 'some'. Supported values are: 'auto' and 'disabled'.",
+            "truncation",
+            "invalid_value",
+        ),
     ),
     "an unknown tool choice": (
         {"tool_choice": "maybe"},
@@ -199,8 +211,10 @@ WRONG = {
     "a format whose name chat cannot bear": (
         {"text": {"format": SCHEMA | {"name": "two words"}}},
         (
-            "Invalid 'text.format.name': string does not match pattern. "
-            "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$' of at most 64 characters.",
+            (
+                "Invalid 'text.format.name': string does not match pattern. "
+                "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$' of at most 64 characters."
+            ),
             "text.format.name",
             "invalid_value",
         ),
@@ -227,13 +241,45 @@ def test_a_long_wrong_value_is_not_sent_back_whole():
 
 RIGHT = {
     "every optional field null": dict.fromkeys(
-        ("instructions", "stream", "stream_options", "tools", "tool_choice", "parallel_tool_calls", "max_tool_calls",
-         "max_output_tokens", "temperature", "top_p", "top_logprobs", "text", "reasoning", "include", "metadata",
-         "store", "background", "previous_response_id", "conversation", "prompt", "truncation", "service_tier",
-         "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user", "client_metadata",
-         "context_management")
+        (
+            "instructions",
+            "stream",
+            "stream_options",
+            "tools",
+            "tool_choice",
+            "parallel_tool_calls",
+            "max_tool_calls",
+            "max_output_tokens",
+            "temperature",
+            "top_p",
+            "top_logprobs",
+            "text",
+            "reasoning",
+            "include",
+            "metadata",
+            "store",
+            "background",
+            "previous_response_id",
+            "conversation",
+            "prompt",
+            "truncation",
+            "service_tier",
+            "prompt_cache_key",
+            "prompt_cache_retention",
+            "safety_identifier",
+            "user",
+            "client_metadata",
+            "context_management",
+        )
     ),
-    "empty objects and lists": {"text": {}, "reasoning": {}, "tools": [], "include": [], "metadata": {}, "stream_options": {}},
+    "empty objects and lists": {
+        "text": {},
+        "reasoning": {},
+        "tools": [],
+        "include": [],
+        "metadata": {},
+        "stream_options": {},
+    },
     "an integer effort": {"reasoning": {"effort": 42}},
     "a message whose type is null": {"input": [{"type": None, "role": "user", "content": "x"}]},
     "an integer temperature": {"temperature": 1},

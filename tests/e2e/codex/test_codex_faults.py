@@ -135,7 +135,7 @@ def test_a_supplier_that_fails_for_a_moment_is_not_noticed(start, codex):
     "cut",
     [
         Turn(calls=[Call("exec_command", COUNT)], cut_after=3),
-        Turn(calls=[Call("exec_command", COUNT)], cut_after=3, dialect=Dialect(call_chunks="whole")),
+        Turn(calls=[Call("exec_command", COUNT)], cut_after=2, dialect=Dialect(call_chunks="whole")),
         Turn(calls=[Call("exec_command", COUNT)], finish=False),
         Turn(calls=[Call("exec_command", COUNT), Call("exec_command", COUNT)], finish=False),
         Turn(calls=[Call("exec_command", COUNT)], finish=False, error_in_stream="broken"),
@@ -151,6 +151,18 @@ def test_a_command_runs_exactly_once_when_the_stream_is_cut(stack, codex, cut):
     assert (user.work / "count").read_text() == "ran\n"
     [notice] = run.notices
     assert notice.startswith("Reconnecting... 1/5 (stream disconnected before completion: ")
+
+
+def test_a_stream_that_breaks_after_its_finish_reason_has_said_all(stack, codex):
+    """The command runs as soon as the model has finished: told of a failure, Codex would run it again."""
+    user = codex()
+    whole = Dialect(call_chunks="whole")
+    stack.say(Turn(calls=[Call("exec_command", COUNT)], cut_after=3, dialect=whole))
+    run = user.exec("say done")
+
+    assert (run.code, run.notices, run.answer) == (0, [], "done")
+    assert (user.work / "count").read_text() == "ran\n"
+    assert len(stack.chats) == 2
 
 
 def test_a_text_that_is_cut_off_is_said_again_whole(stack, codex):
@@ -180,12 +192,12 @@ def test_an_answer_that_hits_the_output_limit_is_told(stack, codex):
 
 # -- silence ---------------------------------------------------------------------------------------------------
 
-SILENCE = 2.5
-IDLE = {"stream_idle_timeout_ms": 1_000, "stream_max_retries": 0}
+SILENCE = 3
+IDLE = {"stream_idle_timeout_ms": 1_500, "stream_max_retries": 0}
 
 
 def test_heartbeats_carry_codex_over_a_long_silence(start, codex):
-    stack = start(keepalive_seconds=0.3)
+    stack = start(keepalive_seconds=0.25)
     stack.say(Turn(text="after a while", dialect=Dialect(first_chunk_late=SILENCE)))
     run = codex(stack.base_url, provider=IDLE).exec("think long")
 

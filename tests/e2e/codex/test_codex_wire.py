@@ -65,12 +65,12 @@ def test_reasoning_comes_back_from_its_seal_alone(stack, codex):
         user.exec("look")
         user.resume("-c", f'model_providers.grid.base_url="{base_url}"', "again")
     body = json.loads(bodies[0])
-    [reasoning] = [item for item in body["input"] if item["type"] == "reasoning"][:1]
+    kinds = [item["type"] for item in body["input"]]
+    within_the_loop = body["input"][: kinds.index("function_call_output") + 1]
+    reasoning = within_the_loop[kinds.index("reasoning")]
     assert reasoning.pop("content")[0]["text"] == "I look at the folder first."
-    body["input"] = [item for item in body["input"] if item.get("role") != "user" or item == body["input"][2]]
-    last_call = max(n for n, item in enumerate(body["input"]) if item["type"] == "function_call_output")
-    body["input"] = body["input"][: last_call + 1]
-    httpx.post(f"{stack.base_url}/responses", json={**body, "stream": False}).raise_for_status()
+    assert reasoning["summary"] == []
+    httpx.post(f"{stack.base_url}/responses", json={**body, "input": within_the_loop, "stream": False})
 
     assert assistants(stack.chats[-1])[0]["reasoning_content"] == "I look at the folder first."
 
@@ -112,6 +112,19 @@ def test_a_request_that_codex_compressed_is_understood(stack, codex):
     events = [json.loads(event.data) for event in EventSource(answer).iter_sse() if event.data != "[DONE]"]
     assert events[-1]["type"] == "response.completed"
     assert events[-1]["response"]["output"][-1]["content"][0]["text"] == "compressed"
+
+
+def test_what_arrives_together_with_an_error_is_told_before_it(stack):
+    error = {"error": {"message": "The GPU is on fire."}}
+    stack.say(Turn(text="one two three", error_in_stream=error, dialect=Dialect(bytes_per_write=1 << 20)))
+    asked = {"model": "code-prime", "input": "count", "stream": True}
+    answer = httpx.post(f"{stack.base_url}/responses", json=asked)
+
+    events = [json.loads(event.data) for event in EventSource(answer).iter_sse()]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    deltas = [event["delta"] for event in events if event["type"] == "response.output_text.delta"]
+    assert "".join(deltas) == "one two three"
+    assert events[-1]["type"] == "response.failed"
 
 
 def test_an_offered_websocket_is_declined_and_http_goes_on_at_once(stack, codex):

@@ -1,0 +1,549 @@
+"""Planted bugs: each must make a named test fail, or a test is missing.
+
+    python tests/mutants.py                run all
+    python tests/mutants.py --list         name them
+    python tests/mutants.py late-arguments run some
+
+The package is copied, with its tests, into a temporary folder; the working tree is never touched. A bug is one exact
+piece of text, found once in its file, and what stands there instead. Exit status 1 if a bug survives or cannot be
+planted.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKERS = 2
+SECONDS = 240
+"""After which a run counts as killed: a bug that makes the tests hang was noticed."""
+
+
+class Mutant(NamedTuple):
+    """One planted bug and the tests that must notice it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+LAWS = "tests/laws/test_laws_response.py"
+NAIVE = f"{LAWS}::test_the_stream_obeys_the_grammar_and_says_what_a_naive_reader_predicts"
+FORMS = f"{LAWS}::test_two_wire_forms_of_one_script_give_the_same_response"
+CHUNKS = "tests/laws/test_laws_chunks.py"
+FAULTS = "tests/laws/test_laws_faults.py"
+TEXT = "tests/laws/test_laws_text.py"
+CLIENTS = "tests/laws/test_laws_clients.py"
+REQUEST = "tests/request/test_request_laws.py"
+REPLAY = "tests/request/test_request_replay.py"
+SCHEMA = "tests/request/test_request_schema.py"
+TOOLS = "tests/request/test_request_tools.py"
+VALIDATION = "tests/request/test_request_validation.py"
+
+MUTANTS = [
+    # -- chunks to deltas
+    Mutant(
+        "names-doubled",
+        "core/deltas.py",
+        "if not call.started and name and call.name != name:",
+        "if name:",
+        CHUNKS,
+    ),
+    Mutant(
+        "interleaved-calls-merged",
+        "core/deltas.py",
+        "call = self._by_index.get(index)",
+        "call = self._calls[-1] if self._calls else None",
+        FORMS,
+    ),
+    Mutant(
+        "zero-indexes-merged",
+        "core/deltas.py",
+        "    if call_id and call.call_id and call_id != call.call_id:\n        return True\n",
+        "",
+        f"{NAIVE} {CHUNKS}",
+    ),
+    Mutant(
+        "nameless-call-completes",
+        "core/deltas.py",
+        "        if not call.name:\n            raise UpstreamFault",
+        "        if call.name is None:\n            raise UpstreamFault",
+        f"{FAULTS}::test_a_call_that_never_gets_a_name_fails",
+    ),
+    Mutant(
+        "arguments-scanned-again",
+        "core/deltas.py",
+        "        self.scanned = len(self.arguments)\n",
+        "",
+        f"{FAULTS}::test_a_long_call_costs_the_same_for_each_further_piece",
+    ),
+    Mutant(
+        "surrogates-not-joined",
+        "core/deltas.py",
+        "self._tags.feed(self._text.feed(text))",
+        "self._tags.feed(scrub(text))",
+        FORMS,
+    ),
+    Mutant("length-is-completed", "core/deltas.py", '    "length": "length",\n', "", NAIVE),
+    Mutant(
+        "usage-in-the-finish-chunk-lost",
+        "core/deltas.py",
+        'chunk.get("usage") or (choice or {}).get("usage")',
+        'not choice and chunk.get("usage")',
+        NAIVE,
+    ),
+    Mutant(
+        "refusal-lost",
+        "core/deltas.py",
+        "self._emit(RefusalText, self._refusal.feed(refusal), deltas)",
+        "self._refusal.feed(refusal)",
+        NAIVE,
+    ),
+    Mutant(
+        "held-text-after-the-calls",
+        "core/deltas.py",
+        "    def _tool_calls(self, entries: Any, deltas: list[Delta]) -> None:\n"
+        "        self._route(self._tags.release(), deltas)\n",
+        "    def _tool_calls(self, entries: Any, deltas: list[Delta]) -> None:\n",
+        NAIVE,
+    ),
+    Mutant(
+        "error-chunk-ignored",
+        "core/deltas.py",
+        'if "choices" not in chunk or "error" in chunk:',
+        'if "choices" not in chunk:',
+        FAULTS,
+    ),
+    Mutant(
+        "logprob-overflow",
+        "core/deltas.py",
+        "(isinstance(value, float) and isnan(value))",
+        "isnan(value)",
+        f"{FAULTS} {CHUNKS}",
+    ),
+    Mutant(
+        "cached-tokens-lost",
+        "core/deltas.py",
+        'cached_tokens=_count(prompt.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"))',
+        "cached_tokens=0",
+        NAIVE,
+    ),
+    Mutant(
+        "unclosed-call-tag-invented",
+        "core/deltas.py",
+        'CALL_CLOSE if kind == "call" else ""',
+        "CALL_CLOSE",
+        CHUNKS,
+    ),
+    # -- text in pieces
+    Mutant(
+        "tag-not-held-back",
+        "core/text.py",
+        "            keep = held_back(before, self.closing)\n",
+        "            keep = 0\n",
+        FORMS,
+    ),
+    Mutant(
+        "fence-cut-open",
+        "core/text.py",
+        "keep = closing.start() if closing else len(self.buffer)",
+        "keep = len(self.buffer)",
+        f"{TEXT} {NAIVE}",
+    ),
+    Mutant(
+        "escape-cut",
+        "core/jsonstrings.py",
+        "        if self._escape:\n            return self._escaped(piece[at], at)\n",
+        "        if self._escape and at:\n            return self._escaped(piece[at], at)\n",
+        f"{TEXT} {FORMS}",
+    ),
+    Mutant(
+        "escaped-pairs-lost",
+        "core/jsonstrings.py",
+        'if self._high and "\\udc00" <= character <= "\\udfff":',
+        "if False:",
+        f"{TEXT} {NAIVE}",
+    ),
+    # -- deltas to events
+    Mutant(
+        "numbers-from-one", "core/assembler.py", "    _number: int = 0\n", "    _number: int = 1\n", NAIVE
+    ),
+    Mutant(
+        "call-released-early",
+        "core/assembler.py",
+        "            case _ if self._open_key is not None and not self._belongs(delta):\n",
+        "            case _ if False:\n",
+        LAWS,
+    ),
+    Mutant(
+        "cut-stream-completed",
+        "core/assembler.py",
+        "        if self.reason is None:\n            return self.fail(cut_stream())\n",
+        '        self.reason = self.reason or "stop"\n',
+        LAWS,
+    ),
+    Mutant(
+        "call-ids-not-kept",
+        "core/assembler.py",
+        "call_id = given if given and given not in self._call_ids else",
+        "call_id = given.strip('-é') if given and given not in self._call_ids else",
+        NAIVE,
+    ),
+    Mutant(
+        "repeated-call-ids",
+        "core/assembler.py",
+        "given if given and given not in self._call_ids else",
+        "given if given else",
+        CHUNKS,
+    ),
+    Mutant(
+        "always-final-answer",
+        "core/assembler.py",
+        '"final_answer" if last and not self._called else "commentary"',
+        '"final_answer"',
+        NAIVE,
+    ),
+    Mutant(
+        "usage-on-failure",
+        "core/assembler.py",
+        '        response["usage"] = None\n',
+        "",
+        f"{FAULTS} {CLIENTS}",
+    ),
+    Mutant(
+        "events-share-the-output",
+        "core/assembler.py",
+        "        output = list(self.output)\n        if self._open",
+        "        output = self.output\n        if self._open",
+        LAWS,
+    ),
+    Mutant(
+        "padding-always",
+        "core/assembler.py",
+        'elif self.shape.obfuscation and "delta" in event:',
+        'elif "delta" in event:',
+        f"{LAWS}::test_padding_stands_on_every_delta_or_on_none",
+    ),
+    Mutant(
+        "table-not-total",
+        "core/assembler.py",
+        "        if state is None:\n            raise IllegalTransitionError",
+        '        if state is None and act != "finish":\n            raise IllegalTransitionError',
+        FAULTS,
+    ),
+    Mutant(
+        "tier-not-told",
+        "core/assembler.py",
+        '(self.served and self.served.service_tier) or "default"',
+        '"default"',
+        NAIVE,
+    ),
+    # -- items and calls
+    Mutant("empty-arguments-stay-empty", "core/calls.py", 'self.grow("{}")', "pass", f"{NAIVE} {CHUNKS}"),
+    Mutant(
+        "custom-input-collected",
+        "core/calls.py",
+        '            self._delta("response.custom_tool_call_input.delta", text)\n',
+        "",
+        NAIVE,
+    ),
+    Mutant("raw-input-lost", "core/calls.py", "            self.raw = True\n", "", CHUNKS),
+    Mutant(
+        "patch-begins-too-early",
+        "core/calls.py",
+        'if not self.opened and {"type", "path"} <= self.whole:',
+        "if not self.opened:",
+        NAIVE,
+    ),
+    Mutant(
+        "diff-without-an-end", "core/calls.py", 'if new and self._kind() != "delete_file":', "if new:", NAIVE
+    ),
+    Mutant(
+        "shell-commands-run-together",
+        "core/calls.py",
+        "        if piece.done:\n            self._end_command()\n",
+        "",
+        NAIVE,
+    ),
+    Mutant(
+        "namespace-lost",
+        "core/calls.py",
+        '        if self.tool.namespace:\n            item["namespace"] = self.tool.namespace\n        return item\n\n\n@dataclass(slots=True)\nclass CustomCallBuilder',
+        "        return item\n\n\n@dataclass(slots=True)\nclass CustomCallBuilder",
+        NAIVE,
+    ),  # noqa: E501
+    Mutant(
+        "seal-on-an-open-item",
+        "core/items.py",
+        'return self._item("".join(self.text), sealed=status != "in_progress")',
+        'return self._item("".join(self.text), sealed=False)',
+        NAIVE,
+    ),
+    Mutant(
+        "summary-not-a-list",
+        "core/items.py",
+        'type="reasoning", summary=[], content=content)',
+        'type="reasoning", summary=None, content=content)',
+        NAIVE,
+    ),  # noqa: E501
+    Mutant(
+        "part-done-forgotten",
+        "core/items.py",
+        '        self._part_event("response.content_part.done", current)\n',
+        "",
+        NAIVE,
+    ),
+    Mutant(
+        "logprobs-of-the-message-lost",
+        "core/items.py",
+        "        self.logprobs.extend(logprobs)\n",
+        "",
+        NAIVE,
+    ),
+    Mutant("line-separators-raw", "core/sse.py", "if not data.isascii():", "if False:", CHUNKS),
+    Mutant("template-without-user", "core/echo.py", "        user=request.user,\n", "", NAIVE),
+    Mutant(
+        "strictness-not-echoed",
+        "core/echo.py",
+        '"strict": True if strict is None else strict',
+        '"strict": strict',
+        CHUNKS,
+    ),
+    # -- the exchange
+    Mutant(
+        "events-before-a-fault-lost",
+        "exchange.py",
+        "            events += self._broken(fault)\n",
+        "            return self._broken(fault)\n",
+        FAULTS,
+    ),
+    Mutant(
+        "done-ignored",
+        "exchange.py",
+        "            for payload in payloads:\n                if payload == DONE:",
+        "            for payload in payloads:\n                if payload == DONE and False:",
+        f"{FAULTS} {NAIVE}",
+    ),  # noqa: E501
+    Mutant(
+        "generators-left-open",
+        "exchange.py",
+        "            async with aclosing(self.chat.reads()) as reads:\n                async for payloads in reads:\n",
+        "            for reads in [self.chat.reads()]:\n                async for payloads in reads:\n",
+        FAULTS,
+    ),
+    # -- the request side
+    Mutant(
+        "two-assistant-messages",
+        "core/messages.py",
+        "if isinstance(last, AssistantTurn) and not last.answered:",
+        "if isinstance(last, AssistantTurn) and not last.calls:",
+        f"{REQUEST} {REPLAY}",
+    ),
+    Mutant(
+        "blank-arguments-sent",
+        "core/messages.py",
+        'return arguments if arguments.strip() else "{}"',
+        "return arguments",
+        f"{REQUEST} {REPLAY}",
+    ),
+    Mutant(
+        "missing-output-not-said",
+        "core/messages.py",
+        '                self.notes.append(f"call {call.call_id!r} has no output")\n',
+        "                continue\n",
+        f"{REQUEST} {REPLAY}",
+    ),
+    Mutant(
+        "orphan-output-dropped",
+        "core/messages.py",
+        '        self._user(_tagged("tool_output", output, label))\n',
+        "",
+        f"{REQUEST} {REPLAY}",
+    ),
+    Mutant(
+        "system-in-the-middle",
+        "core/messages.py",
+        "elif self.profile.midway_system:",
+        "elif True:",
+        f"{REQUEST} {REPLAY}",
+    ),
+    Mutant(
+        "old-reasoning-replayed",
+        "core/messages.py",
+        'if self.replay == "turn" and turn.position < self.last_user:',
+        "if False:",
+        f"{REQUEST} {REPLAY}",
+    ),
+    Mutant(
+        "images-of-outputs-lost",
+        "core/messages.py",
+        "                media.extend(call.output.media)\n",
+        "                pass\n",
+        f"{REQUEST} {REPLAY}",
+    ),
+    Mutant(
+        "images-sent-to-the-blind",
+        "core/content.py",
+        "if self.instrument.images is False:",
+        "if False:",
+        REQUEST,
+    ),
+    Mutant(
+        "part-dropped-without-a-note",
+        "core/content.py",
+        '                self.notes.append(f"{where}: a part of type {part.type!r} was left out")\n',
+        "",
+        REQUEST,
+    ),
+    Mutant(
+        "names-too-long",
+        "core/tools.py",
+        "safe == full and 0 < len(safe) <= NAME_LIMIT",
+        "safe == full and 0 < len(safe)",
+        TOOLS,
+    ),
+    Mutant("allowed-tools-not-filtered", "core/tools.py", "if only is None or key in only]", "]", TOOLS),
+    Mutant(
+        "hosted-tool-forced",
+        "core/tools.py",
+        "            if _is_hosted(choice, toolbox):\n                raise _cannot_run(choice.type)\n",
+        "",
+        TOOLS,
+    ),
+    Mutant("foreign-keywords-sent", "core/schema.py", "keyword not in FOREIGN_KEYWORDS and", "", SCHEMA),
+    Mutant(
+        "schema-without-properties", "core/schema.py", '    clean.setdefault("properties", {})\n', "", SCHEMA
+    ),
+    Mutant(
+        "schema-beats-a-forced-call",
+        "core/request.py",
+        "if forced and not self.profile.format_with_tools:",
+        "if False:",
+        TOOLS,
+    ),
+    Mutant(
+        "patch-arguments-lost",
+        "core/outputs.py",
+        '_picked(operation, "type", "path", "diff")',
+        '_picked(operation, "type", "path")',
+        f"{REPLAY} {REQUEST}",
+    ),  # noqa: E501
+    Mutant(
+        "paths-show-tags",
+        "core/validation.py",
+        'elif not step.startswith("<") and step != "[key]":',
+        'elif step != "[key]":',
+        VALIDATION,
+    ),
+]
+
+
+class Outcome(NamedTuple):
+    """What became of one mutant."""
+
+    mutant: Mutant
+    killed: bool
+    what: str
+
+
+def copy_of_the_project(folder: Path) -> None:
+    """The package, its tests and the configuration, without caches."""
+    ignored = shutil.ignore_patterns("__pycache__", ".*", "e2e")
+    for name in ("shim", "tests", "schemas"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    shutil.copy(ROOT / "README.md", folder)
+
+
+def run_tests(folder: Path, tests: str) -> tuple[int, str]:
+    """Run tests in a copy of the project; pytest's exit status and its last lines."""
+    environment = os.environ | {
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HYPOTHESIS_PROFILE": "mutants",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "--no-header",
+        "--tb=no",
+        "-p",
+        "no:cacheprovider",
+        *tests.split(),
+    ]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return 1, "took too long"
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return done.returncode, lines[0].removeprefix("FAILED ") if lines else (
+        done.stdout + done.stderr
+    ).strip()[-200:]
+
+
+def try_mutant(folder: Path, mutant: Mutant) -> Outcome:
+    """Plant a bug, run its tests, take the bug out again."""
+    path = folder / "shim" / mutant.file
+    source = path.read_text()
+    if source.count(mutant.old) != 1:
+        return Outcome(mutant, killed=False, what=f"found {source.count(mutant.old)} times in {mutant.file}")
+    path.write_text(source.replace(mutant.old, mutant.new))
+    try:
+        status, what = run_tests(folder, mutant.tests)
+    finally:
+        path.write_text(source)
+    return Outcome(mutant, killed=status == 1, what=what)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the chosen mutants, or all; 0 if every one was killed."""
+    if "--list" in arguments:
+        print("\n".join(f"{mutant.name:32} {mutant.file}" for mutant in MUTANTS))
+        return 0
+    unknown = set(arguments) - {mutant.name for mutant in MUTANTS}
+    chosen = [mutant for mutant in MUTANTS if not arguments or mutant.name in arguments]
+    with tempfile.TemporaryDirectory() as place:
+        folders: SimpleQueue[Path] = SimpleQueue()
+        for number in range(WORKERS):
+            folder = Path(place) / str(number)
+            copy_of_the_project(folder)
+            folders.put(folder)
+
+        def one(mutant: Mutant) -> Outcome:
+            folder = folders.get()
+            try:
+                return try_mutant(folder, mutant)
+            finally:
+                folders.put(folder)
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            outcomes = []
+            for outcome in pool.map(one, chosen):
+                outcomes.append(outcome)
+                print(
+                    f"{'killed  ' if outcome.killed else 'SURVIVED'} {outcome.mutant.name:32} {outcome.what[:120]}",
+                    flush=True,
+                )
+    killed = sum(outcome.killed for outcome in outcomes)
+    failed = len(outcomes) - killed + len(unknown)
+    for name in sorted(unknown):
+        print(f"no such mutant: {name}")
+    print(f"{killed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
