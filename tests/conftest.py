@@ -13,7 +13,7 @@ settings.register_profile("dev", deadline=None, max_examples=1_000, suppress_hea
 settings.register_profile(
     "mutants",
     settings.get_profile("ci"),
-    max_examples=150,
+    max_examples=80,
     phases=[Phase.explicit, Phase.generate],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

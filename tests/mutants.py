@@ -42,6 +42,7 @@ CHUNKS = "tests/laws/test_laws_chunks.py"
 FAULTS = "tests/laws/test_laws_faults.py"
 TEXT = "tests/laws/test_laws_text.py"
 CLIENTS = "tests/laws/test_laws_clients.py"
+HISTORY = "tests/laws/test_laws_history.py"
 REQUEST = "tests/request/test_request_laws.py"
 REPLAY = "tests/request/test_request_replay.py"
 SCHEMA = "tests/request/test_request_schema.py"
@@ -55,7 +56,7 @@ MUTANTS = [
         "core/deltas.py",
         "if not call.started and name and call.name != name:",
         "if name:",
-        CHUNKS,
+        f"{CHUNKS}::test_calls_are_put_together_however_they_come",
     ),
     Mutant(
         "interleaved-calls-merged",
@@ -69,7 +70,7 @@ MUTANTS = [
         "core/deltas.py",
         "    if call_id and call.call_id and call_id != call.call_id:\n        return True\n",
         "",
-        f"{NAIVE} {CHUNKS}",
+        f"{CHUNKS}::test_calls_are_put_together_however_they_come",
     ),
     Mutant(
         "nameless-call-completes",
@@ -90,7 +91,7 @@ MUTANTS = [
         "core/deltas.py",
         "self._tags.feed(self._text.feed(text))",
         "self._tags.feed(scrub(text))",
-        FORMS,
+        NAIVE,
     ),
     Mutant("length-is-completed", "core/deltas.py", '    "length": "length",\n', "", NAIVE),
     Mutant(
@@ -120,14 +121,14 @@ MUTANTS = [
         "core/deltas.py",
         'if "choices" not in chunk or "error" in chunk:',
         'if "choices" not in chunk:',
-        FAULTS,
+        f"{FAULTS}::test_an_error_inside_the_stream_ends_it_as_failed",
     ),
     Mutant(
         "logprob-overflow",
         "core/deltas.py",
         "(isinstance(value, float) and isnan(value))",
         "isnan(value)",
-        f"{FAULTS} {CHUNKS}",
+        f"{CHUNKS}::test_log_probabilities_are_whole_whatever_the_supplier_left_out",
     ),
     Mutant(
         "cached-tokens-lost",
@@ -149,7 +150,7 @@ MUTANTS = [
         "core/text.py",
         "            keep = held_back(before, self.closing)\n",
         "            keep = 0\n",
-        FORMS,
+        NAIVE,
     ),
     Mutant(
         "fence-cut-open",
@@ -163,14 +164,14 @@ MUTANTS = [
         "core/jsonstrings.py",
         "        if self._escape:\n            return self._escaped(piece[at], at)\n",
         "        if self._escape and at:\n            return self._escaped(piece[at], at)\n",
-        f"{TEXT} {FORMS}",
+        TEXT,
     ),
     Mutant(
         "escaped-pairs-lost",
         "core/jsonstrings.py",
         'if self._high and "\\udc00" <= character <= "\\udfff":',
         "if False:",
-        f"{TEXT} {NAIVE}",
+        NAIVE,
     ),
     # -- deltas to events
     Mutant(
@@ -181,14 +182,14 @@ MUTANTS = [
         "core/assembler.py",
         "            case _ if self._open_key is not None and not self._belongs(delta):\n",
         "            case _ if False:\n",
-        LAWS,
+        f"{LAWS}::test_no_call_is_done_before_the_finish_reason",
     ),
     Mutant(
         "cut-stream-completed",
         "core/assembler.py",
         "        if self.reason is None:\n            return self.fail(cut_stream())\n",
         '        self.reason = self.reason or "stop"\n',
-        LAWS,
+        f"{LAWS}::test_a_stream_cut_before_its_finish_fails_and_releases_no_call",
     ),
     Mutant(
         "call-ids-not-kept",
@@ -216,14 +217,14 @@ MUTANTS = [
         "core/assembler.py",
         '        response["usage"] = None\n',
         "",
-        f"{FAULTS} {CLIENTS}",
+        f"{FAULTS}::test_an_error_inside_the_stream_ends_it_as_failed",
     ),
     Mutant(
         "events-share-the-output",
         "core/assembler.py",
         "        output = list(self.output)\n        if self._open",
         "        output = self.output\n        if self._open",
-        LAWS,
+        f"{LAWS}::test_heartbeats_at_any_point_keep_the_grammar",
     ),
     Mutant(
         "padding-always",
@@ -237,7 +238,7 @@ MUTANTS = [
         "core/assembler.py",
         "        if state is None:\n            raise IllegalTransitionError",
         '        if state is None and act != "finish":\n            raise IllegalTransitionError',
-        FAULTS,
+        f"{FAULTS}::test_every_act_in_every_state_is_in_the_table_or_an_error",
     ),
     Mutant(
         "tier-not-told",
@@ -279,7 +280,7 @@ MUTANTS = [
         '        if self.tool.namespace:\n            item["namespace"] = self.tool.namespace\n        return item\n\n\n@dataclass(slots=True)\nclass CustomCallBuilder',
         "        return item\n\n\n@dataclass(slots=True)\nclass CustomCallBuilder",
         NAIVE,
-    ),  # noqa: E501
+    ),
     Mutant(
         "seal-on-an-open-item",
         "core/items.py",
@@ -293,7 +294,7 @@ MUTANTS = [
         'type="reasoning", summary=[], content=content)',
         'type="reasoning", summary=None, content=content)',
         NAIVE,
-    ),  # noqa: E501
+    ),
     Mutant(
         "part-done-forgotten",
         "core/items.py",
@@ -308,7 +309,13 @@ MUTANTS = [
         "",
         NAIVE,
     ),
-    Mutant("line-separators-raw", "core/sse.py", "if not data.isascii():", "if False:", CHUNKS),
+    Mutant(
+        "line-separators-raw",
+        "core/sse.py",
+        "if not data.isascii():",
+        "if False:",
+        f"{LAWS}::test_the_bytes_of_the_stream_are_its_events_in_three_lines_each",
+    ),
     Mutant("template-without-user", "core/echo.py", "        user=request.user,\n", "", NAIVE),
     Mutant(
         "strictness-not-echoed",
@@ -323,21 +330,21 @@ MUTANTS = [
         "exchange.py",
         "            events += self._broken(fault)\n",
         "            return self._broken(fault)\n",
-        FAULTS,
+        f"{FAULTS}::test_what_came_before_a_fault_in_the_same_read_is_told",
     ),
     Mutant(
         "done-ignored",
         "exchange.py",
         "            for payload in payloads:\n                if payload == DONE:",
         "            for payload in payloads:\n                if payload == DONE and False:",
-        f"{FAULTS} {NAIVE}",
-    ),  # noqa: E501
+        f"{FAULTS}::test_done_without_a_finish_reason_is_the_end_of_a_cut_stream",
+    ),
     Mutant(
         "generators-left-open",
         "exchange.py",
         "            async with aclosing(self.chat.reads()) as reads:\n                async for payloads in reads:\n",
         "            for reads in [self.chat.reads()]:\n                async for payloads in reads:\n",
-        FAULTS,
+        f"{FAULTS}::test_the_client_may_leave_at_any_event",
     ),
     # -- the request side
     Mutant(
@@ -345,49 +352,49 @@ MUTANTS = [
         "core/messages.py",
         "if isinstance(last, AssistantTurn) and not last.answered:",
         "if isinstance(last, AssistantTurn) and not last.calls:",
-        f"{REQUEST} {REPLAY}",
+        REPLAY,
     ),
     Mutant(
         "blank-arguments-sent",
         "core/messages.py",
         'return arguments if arguments.strip() else "{}"',
         "return arguments",
-        f"{REQUEST} {REPLAY}",
+        f"{HISTORY}::test_a_call_without_arguments_goes_back_with_an_empty_object",
     ),
     Mutant(
         "missing-output-not-said",
         "core/messages.py",
         '                self.notes.append(f"call {call.call_id!r} has no output")\n',
         "                continue\n",
-        f"{REQUEST} {REPLAY}",
+        REQUEST,
     ),
     Mutant(
         "orphan-output-dropped",
         "core/messages.py",
         '        self._user(_tagged("tool_output", output, label))\n',
         "",
-        f"{REQUEST} {REPLAY}",
+        REQUEST,
     ),
     Mutant(
         "system-in-the-middle",
         "core/messages.py",
         "elif self.profile.midway_system:",
         "elif True:",
-        f"{REQUEST} {REPLAY}",
+        REQUEST,
     ),
     Mutant(
         "old-reasoning-replayed",
         "core/messages.py",
         'if self.replay == "turn" and turn.position < self.last_user:',
         "if False:",
-        f"{REQUEST} {REPLAY}",
+        f"{HISTORY}::test_reasoning_goes_back_for_the_current_tool_loop_or_as_configured",
     ),
     Mutant(
         "images-of-outputs-lost",
         "core/messages.py",
         "                media.extend(call.output.media)\n",
         "                pass\n",
-        f"{REQUEST} {REPLAY}",
+        f"{HISTORY}::test_images_of_outputs_follow_in_one_user_message_after_all_tool_messages",
     ),
     Mutant(
         "images-sent-to-the-blind",
@@ -434,8 +441,8 @@ MUTANTS = [
         "core/outputs.py",
         '_picked(operation, "type", "path", "diff")',
         '_picked(operation, "type", "path")',
-        f"{REPLAY} {REQUEST}",
-    ),  # noqa: E501
+        REPLAY,
+    ),
     Mutant(
         "paths-show-tags",
         "core/validation.py",
@@ -508,10 +515,16 @@ def try_mutant(folder: Path, mutant: Mutant) -> Outcome:
     return Outcome(mutant, killed=status == 1, what=what)
 
 
+def say(line: str) -> None:
+    """One line of the table."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main(arguments: list[str]) -> int:
     """Run the chosen mutants, or all; 0 if every one was killed."""
     if "--list" in arguments:
-        print("\n".join(f"{mutant.name:32} {mutant.file}" for mutant in MUTANTS))
+        say("\n".join(f"{mutant.name:32} {mutant.file}" for mutant in MUTANTS))
         return 0
     unknown = set(arguments) - {mutant.name for mutant in MUTANTS}
     chosen = [mutant for mutant in MUTANTS if not arguments or mutant.name in arguments]
@@ -533,15 +546,14 @@ def main(arguments: list[str]) -> int:
             outcomes = []
             for outcome in pool.map(one, chosen):
                 outcomes.append(outcome)
-                print(
-                    f"{'killed  ' if outcome.killed else 'SURVIVED'} {outcome.mutant.name:32} {outcome.what[:120]}",
-                    flush=True,
+                say(
+                    f"{'killed  ' if outcome.killed else 'SURVIVED'} {outcome.mutant.name:32} {outcome.what[:120]}"
                 )
     killed = sum(outcome.killed for outcome in outcomes)
     failed = len(outcomes) - killed + len(unknown)
     for name in sorted(unknown):
-        print(f"no such mutant: {name}")
-    print(f"{killed} passed, {failed} failed")
+        say(f"no such mutant: {name}")
+    say(f"{killed} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -69,7 +69,7 @@ _KINDS: tuple[tuple[type[Exception], Kind], ...] = (
     (aiohttp.ServerDisconnectedError, Kind("it closed the connection", stale=True)),
     (aiohttp.ClientConnectionResetError, Kind("it closed the connection", stale=True)),
     (aiohttp.ClientOSError, Kind("{}", stale=True)),
-    (aiohttp.ClientPayloadError, Kind("the answer broke off")),
+    (aiohttp.ClientPayloadError, Kind("the connection ended early")),
     (aiohttp.ClientResponseError, Kind("the answer is not valid HTTP")),
     (aiohttp.ClientError, Kind("{}")),
     (httpx.ConnectError, Kind("{}", sent=False)),

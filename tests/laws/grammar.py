@@ -283,6 +283,12 @@ class Reader:
         elif kind in ("function_call", "custom_tool_call"):
             assert item[CALLS[kind][1]] == self.told, "the call was not told whole"
         elif kind == "apply_patch_call":
+            assert self.item is not None
+            begun, whole = self.item["operation"], item["operation"]
+            assert (begun["type"], begun["path"]) == (whole["type"], whole["path"]), (
+                "the file or the change changed"
+            )
+            assert begun.get("diff", "") == ""
             assert item["operation"].get("diff") == self.told
             assert (self.told is None) == (item["operation"]["type"] == "delete_file")
             assert not (self.text and self.told is None), "a diff that was never finished"

@@ -48,8 +48,14 @@ class FakeChat:
         self.fault = fault
         self.closed = 0
         self.generators_open = 0
+        self.made = []
 
-    async def reads(self):
+    def reads(self):
+        """A generator that is kept: the garbage collector closes it for nobody."""
+        self.made.append(self._reads())
+        return self.made[-1]
+
+    async def _reads(self):
         self.generators_open += 1
         try:
             for texts in self.prepared:

@@ -11,7 +11,7 @@ from stage import CHAT_NAMES, FakeChat, assembler, events_of, feed_all, final, p
 from test_laws_clients import accumulated
 from wireforms import Form, body, forms, payloads, reads
 
-WEATHER = Tool("function", "get_weather")
+WEATHER, NOTE = Tool("function", "get_weather"), Tool("custom", "note")
 
 
 def without_ids(value):
@@ -38,6 +38,13 @@ def test_two_wire_forms_of_one_script_give_the_same_response(script, one, other,
 @given(script=scripts(), form=forms, telling=tellings)
 @example(Script(text="a <", calls=(Call(WEATHER, "call_1", "{}"),)), Form(), Telling())
 @example(Script(text="a <", refusal="no"), Form(), Telling())
+@example(
+    Script(reasoning="😀😀", text="😀😀😀", refusal="😀😀"), Form(halves=True, pieces=9, merge=0.0), Telling()
+)
+@example(Script(reasoning="because", text="so"), Form(reasoning="<think>", pieces=9, merge=0.0), Telling())
+@example(
+    Script(calls=(Call(NOTE, "call_1", said={"input": "😀\n😀"}),)), Form(pieces=40, merge=0.0), Telling()
+)
 def test_the_stream_obeys_the_grammar_and_says_what_a_naive_reader_predicts(script, form, telling):
     events = play(script, form, telling)
     check(events)
@@ -61,17 +68,17 @@ def test_a_response_that_is_not_streamed_is_the_last_one_of_the_stream(script, f
 
 
 @given(script=scripts(), form=forms, telling=tellings)
-def test_the_bytes_of_the_stream_are_its_events(script, form, telling):
+@example(Script(text="\u2028 \u2029 \x85 \x0b\x0c\x1c"), Form(), Telling())
+def test_the_bytes_of_the_stream_are_its_events_in_three_lines_each(script, form, telling):
     prepared = reads(body(payloads(script, form, CHAT_NAMES), form), form)
 
     async def sent():
         return b"".join([chunk async for chunk in turn(FakeChat(prepared), telling).reads()])
 
-    told = []
-    for text in run(sent()).decode().split("\n\n")[:-1]:
-        head, data = text.split("\n")
-        told.append(json.loads(data.removeprefix("data: ")))
-        assert head == f"event: {told[-1]['type']}"
+    lines = run(sent()).decode().splitlines()  # at everything that any reader takes for the end of a line
+    told = [json.loads(line.removeprefix("data: ")) for line in lines[1::3]]
+    assert lines[::3] == [f"event: {event['type']}" for event in told]
+    assert set(lines[2::3]) == {""}
     assert told == events_of(turn(FakeChat(prepared), telling))
 
 
