@@ -475,7 +475,7 @@ CERTIFICATE = ssl.SSLCertVerificationError("self signed")
         (aiohttp.SocketTimeoutError(), False, 504, "no answer in time"),
         (aiohttp.ServerDisconnectedError(), False, 502, "closed the connection"),
         (aiohttp.ClientOSError(104, "x"), False, 502, "connection reset"),
-        (aiohttp.ClientPayloadError(), False, 502, "broke off"),
+        (aiohttp.ClientPayloadError(), False, 502, "ended early"),
         (aiohttp.InvalidURL("x"), False, 502, "not valid"),
         (httpx.ConnectError("down\x00"), True, 502, "down"),
         (httpx.ConnectTimeout(""), True, 504, "connecting took too long"),
