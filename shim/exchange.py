@@ -68,9 +68,13 @@ class Turn:
     assembler: Assembler
     began: float
     headers: Mapping[str, str] = field(default_factory=dict)
-    fault: Fault | None = None
     broken: bool = False
     """Whether the upstream's stream broke: then nothing more is read from it."""
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why the response failed, if it did."""
+        return self.assembler.fault
 
     @property
     def final(self) -> Response | None:
@@ -126,7 +130,6 @@ class Turn:
         self.broken = True
         if self.assembler.reason is not None:
             return self.assembler.finish()
-        self.fault = fault
         return self.assembler.fail(fault)
 
     async def reads(self) -> AsyncGenerator[bytes, None]:
@@ -150,7 +153,7 @@ class Turn:
                 pass
         if self.fault is not None:
             raise self.fault
-        if self.final is None or self.final["status"] == "failed":
+        if self.final is None:
             raise cut_stream()
         return self.final
 

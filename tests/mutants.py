@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
+NOTHING = "(nothing planted)"
 SECONDS = 240
 """After which a run counts as killed: a bug that makes the tests hang was noticed."""
 
@@ -150,7 +151,7 @@ MUTANTS = [
         "core/text.py",
         "            keep = held_back(before, self.closing)\n",
         "            keep = 0\n",
-        NAIVE,
+        TEXT,
     ),
     Mutant(
         "fence-cut-open",
@@ -262,10 +263,14 @@ MUTANTS = [
         "core/calls.py",
         'if not self.opened and {"type", "path"} <= self.whole:',
         "if not self.opened:",
-        NAIVE,
+        f"{CHUNKS}::test_a_patch_is_told_in_whatever_order_its_fields_come",
     ),
     Mutant(
-        "diff-without-an-end", "core/calls.py", 'if new and self._kind() != "delete_file":', "if new:", NAIVE
+        "diff-without-an-end",
+        "core/calls.py",
+        'if new and self._kind() != "delete_file":',
+        "if new:",
+        f"{CHUNKS}::test_a_patch_is_told_in_whatever_order_its_fields_come",
     ),
     Mutant(
         "shell-commands-run-together",
@@ -373,7 +378,7 @@ MUTANTS = [
         "core/messages.py",
         '        self._user(_tagged("tool_output", output, label))\n',
         "",
-        REQUEST,
+        f"{HISTORY}::test_an_output_whose_call_is_nowhere_is_told_as_text",
     ),
     Mutant(
         "system-in-the-middle",
@@ -501,8 +506,19 @@ def run_tests(folder: Path, tests: str) -> tuple[int, str]:
     ).strip()[-200:]
 
 
+def without_bugs(mutants: list[Mutant]) -> Mutant:
+    """All tests that are used, with nothing planted: they must pass, or no kill means anything."""
+    chosen = {test for mutant in mutants for test in mutant.tests.split()}
+    files = {test for test in chosen if "::" not in test}
+    tests = sorted(files | {test for test in chosen if test.partition("::")[0] not in files})
+    return Mutant(NOTHING, "", "", "", " ".join(tests))
+
+
 def try_mutant(folder: Path, mutant: Mutant) -> Outcome:
     """Plant a bug, run its tests, take the bug out again."""
+    if mutant.name == NOTHING:
+        status, what = run_tests(folder, mutant.tests)
+        return Outcome(mutant, killed=status == 0, what=what if status else "all tests pass")
     path = folder / "shim" / mutant.file
     source = path.read_text()
     if source.count(mutant.old) != 1:
@@ -544,11 +560,12 @@ def main(arguments: list[str]) -> int:
 
         with ThreadPoolExecutor(WORKERS) as pool:
             outcomes = []
-            for outcome in pool.map(one, chosen):
+            for outcome in pool.map(one, [without_bugs(chosen), *chosen]):
                 outcomes.append(outcome)
-                say(
-                    f"{'killed  ' if outcome.killed else 'SURVIVED'} {outcome.mutant.name:32} {outcome.what[:120]}"
-                )
+                verdict = "killed  " if outcome.killed else "SURVIVED"
+                if outcome.mutant.name == NOTHING:
+                    verdict = "passed  " if outcome.killed else "FAILED  "
+                say(f"{verdict} {outcome.mutant.name:32} {outcome.what[:120]}")
     killed = sum(outcome.killed for outcome in outcomes)
     failed = len(outcomes) - killed + len(unknown)
     for name in sorted(unknown):

@@ -7,6 +7,7 @@ not wanted. Not here: anything about the shim; this is an upstream like any othe
 from __future__ import annotations
 
 import importlib.util
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,9 @@ def _start(model_file: Path | None) -> Any:
     params.chat_template = TEMPLATE.read_text(encoding="utf-8")
     params.n_ctx = CONTEXT_TOKENS
     params.n_gpu_layers = 0
+    params.cpuparams.n_threads = max(
+        1, (os.cpu_count() or 2) - 1
+    )  # with all of them it crawls beside other work
     params.sampling.temp = 0  # the same question, the same answer
     params.n_predict = 400
     params.verbosity = 0

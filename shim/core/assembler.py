@@ -105,6 +105,7 @@ class Assembler:
     reason: FinishReason | None = None
     output: list[OutputItem] = field(default_factory=list)
     final: Response | None = None
+    fault: Fault | None = None
     _events: list[Event] = field(default_factory=list)
     _number: int = 0
     _next_index: int = 0
@@ -147,6 +148,7 @@ class Assembler:
     def fail(self, fault: Fault) -> list[Event]:
         """Something went wrong after the start: an `error` event, then `response.failed`."""
         self._enter("fail")
+        self.fault = fault
         self._door(ErrorEvent(type="error", error=fault.body, sequence_number=UNNUMBERED))
         response = self._response("failed")
         response["usage"] = None

@@ -244,9 +244,8 @@ class ChunkReader:
         """Content as parts: Mistral sends text and thinking so."""
         if not isinstance(part, dict):
             return
-        if part.get("type") == "thinking" and isinstance(part.get("thinking"), list):
-            for thought in part["thinking"]:
-                self._add_reasoning(_string(thought.get("text") if isinstance(thought, dict) else ""), deltas)
+        if part.get("type") == "thinking":
+            self._add_reasoning(_thinking(part.get("thinking")), deltas)
         elif text := _string(part.get("text")):
             self._add_text(text, deltas)
 
@@ -399,6 +398,13 @@ def _raise_reported(chunk: Json) -> None:
 
 def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _thinking(thoughts: Any) -> str:
+    """The text of a thinking part: a string, or parts again."""
+    if isinstance(thoughts, list):
+        return "".join(_string(thought.get("text")) for thought in thoughts if isinstance(thought, dict))
+    return _string(thoughts)
 
 
 def _arguments(value: Any) -> str:

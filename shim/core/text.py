@@ -64,14 +64,15 @@ class TagSplitter:
     """Tells reasoning and tool calls that a supplier left in the content from the answer's text.
 
     Reasoning stands between think tags at the very front. Tool calls stand between `<tool_call>` tags anywhere, and
-    are looked for only if `calls` is set; one that never ends is `unclosed`. White space before and after the tagged
-    parts is dropped, as is content that is nothing but white space.
+    are looked for only if `calls` is set; one that never ends is `unclosed`. White space around the tagged parts and
+    at both ends of reasoning is dropped, as is content that is nothing but white space.
     """
 
     calls: bool
     state: Literal["front", "think", "gap", "body", "call"] = "front"
     buffer: str = ""
     closing: str = ""
+    thought: bool = False
     blank: list[str] = field(default_factory=list)
     call: list[str] = field(default_factory=list)
 
@@ -138,14 +139,26 @@ class TagSplitter:
 
     def _think(self, pieces: list[Piece]) -> bool:
         before, found, after = self.buffer.partition(self.closing)
+        keep = 0 if found else held_back(before, self.closing)
+        self.buffer = after if found else before[len(before) - keep :]
+        if thought := self._thought(before[: len(before) - keep]):
+            pieces.append(("reasoning", thought))
         if found:
-            self.state, self.buffer = "gap", after
-        else:
-            keep = held_back(before, self.closing)
-            before, self.buffer = before[: len(before) - keep], before[len(before) - keep :]
-        if before:
-            pieces.append(("reasoning", before))
+            self.state = "gap"
+            self.blank.clear()
         return bool(found)
+
+    def _thought(self, text: str) -> str:
+        """More reasoning, without the white space at its front; what may be that at its end waits in `blank`."""
+        text = text if self.thought else text.lstrip()
+        bare = text.rstrip()
+        self.blank.append(text[: len(bare)])
+        told = "".join(self.blank) if bare else ""
+        if bare:
+            self.thought = True
+            self.blank.clear()
+        self.blank.append(text[len(bare) :])
+        return told
 
     def _gap(self, _: list[Piece]) -> bool:
         self.buffer = self.buffer.lstrip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -45,7 +44,10 @@ def _shown(default: object) -> str:
 
 def profiles_table() -> str:
     """Every profile and what sets it apart."""
-    lines = ["| Profile | Default address | Key from | Output limit | Reasoning goes back as |", "|---|---|---|---|---|"]
+    lines = [
+        "| Profile | Default address | Key from | Output limit | Reasoning goes back as |",
+        "|---|---|---|---|---|",
+    ]
     for profile in PRESETS.values():
         key = f"`{profile.key_variable}`" if profile.needs_key else "none needed"
         back = f"`{profile.reasoning_field}`" if profile.reasoning_field else "not at all"
@@ -62,8 +64,8 @@ def current(text: str) -> str:
     """A README with each table as the code has it."""
     for name, table in TABLES.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        pattern = re.compile(f"{begin}.*?{end}", re.DOTALL)
-        text = pattern.sub(lambda _, b=begin, t=table(), e=end: f"{b}\n{t}\n{e}", text)
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{table()}\n{end}{rest.partition(end)[2]}"
     return text
 
 

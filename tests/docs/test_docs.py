@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tables
 
 from shim import __version__
+from shim.cli.commands import COMMANDS
 from shim.cli.schemas import texts
 from shim.core.support import FIELDS, ITEMS, PARTS, TOOLS
 from shim.wire import items, parts, tools
@@ -25,7 +26,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_shows_the_tables_of_the_code():
-    assert README == tables.current(README), "run: python tests/docs/tables.py"
+    assert tables.current(README) == README, "run: python tests/docs/tables.py"
     assert all(f"<!-- {name}: begin -->" in README for name in tables.TABLES)
 
 
@@ -65,8 +66,6 @@ def test_the_changelog_knows_the_version():
 
 
 def test_every_command_in_the_readme_exists():
-    from shim.cli.commands import COMMANDS
-
     named = set(re.findall(r"grid-shim ([a-z]+)", README))
     assert named <= set(COMMANDS), named - set(COMMANDS)
 

@@ -209,9 +209,18 @@ def test_reasoning_between_texts_gives_three_items():
 def test_content_parts_of_any_kind_are_read_as_far_as_they_are_text():
     thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}, "junk", {"text": None}]}
     reasoning, message = output(
-        delta(content=[thinking, {"type": "text", "text": "Hi"}, "junk", {"type": "image"}]), delta("stop")
+        delta(
+            content=[
+                thinking,
+                {"type": "thinking", "thinking": "!"},
+                {"type": "text", "text": "Hi"},
+                "junk",
+                {"type": "image"},
+            ]
+        ),
+        delta("stop"),
     )
-    assert reasoning["content"][0]["text"] == "Hm"
+    assert reasoning["content"][0]["text"] == "Hm!"
     assert message["content"][0]["text"] == "Hi"
 
 
@@ -247,6 +256,8 @@ def test_think_tags_are_reasoning(telling):
         ([entry(0, "a", "get_weather", "{"), entry(0, None, "", "}")], [("get_weather", "{}")]),
         ([entry(0, "a", "get_weather", "{"), entry(0, "a", "get_weather", "}")], [("get_weather", "{}")]),
         ([entry(0, "a", "get_weather", "{}"), entry(0, "a", "get_weather", " ")], [("get_weather", "{} ")]),
+        ([entry(0, "a", "get_weather", piece) for piece in ("{", '"a":', "1", "}")], [("get_weather", '{"a":1}')]),
+        ([entry(0, "a", "unknown"), entry(0, "a", "unknown"), entry(0, "a", "unknown", "{}")], [("unknown", "{}")]),
         # a name in pieces, declared or not
         ([entry(0, "a", "get_"), entry(0, None, "weather"), entry(0, arguments="{}")], [("get_weather", "{}")]),
         ([entry(0, "a", "un"), entry(0, None, "known"), entry(0, arguments="{}")], [("unknown", "{}")]),
@@ -261,6 +272,7 @@ def test_think_tags_are_reasoning(telling):
         ([entry(0, "a", "get_weather", {"a": "é"})], [("get_weather", '{"a":"é"}')]),
         ([entry(0, "a", "get_weather", {"a\ud83d": ["\ud83d\ude00", 1]})], [("get_weather", '{"a\ufffd":["😀",1]}')]),
         # parallel calls whose indexes are all zero
+        ([entry(0, "a", "get_weather", ""), entry(0, "b", "get_weather", "")], [("get_weather", "{}")] * 2),
         ([entry(0, "a", "get_weather", "{}"), entry(0, "b", "get_weather", "{}")], [("get_weather", "{}")] * 2),
         ([entry(0, None, "get_weather", '{"a":1}'), entry(0, None, "get_weather", '{"a":2}')],
          [("get_weather", '{"a":1}'), ("get_weather", '{"a":2}')]),

@@ -455,3 +455,11 @@ def test_the_template_is_left_alone():
     told.heartbeat()
     told.finish()
     assert json.dumps(told.template) == before
+
+
+def test_a_compaction_without_a_summary_fails_with_the_same_words_streamed_or_not():
+    prepared = [['{"choices":[{"delta":{},"finish_reason":"stop"}]}', "[DONE]"]]
+    told = events_of(turn(FakeChat(prepared), compact=True))
+    with pytest.raises(UpstreamFault, match="wrote no summary"):
+        run(turn(FakeChat(prepared), compact=True).response())
+    assert told[-1]["response"]["error"]["message"].startswith("The model wrote no summary")

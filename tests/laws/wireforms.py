@@ -147,14 +147,16 @@ class _Writer:
         way = self.form.reasoning
         if not way.startswith("<"):
             return way
-        clear = self.script.reasoning and self.script.text == self.script.text.lstrip()
+        reasoning, text = self.script.reasoning, self.script.text
+        clear = reasoning and reasoning == reasoning.strip() and text == text.lstrip()
         return way if clear else "reasoning_content"
 
     def _text(self) -> Iterator[dict[str, Any]]:
         way, text, front = self._way(), self.script.text, ""
         if way.startswith("<"):
             space = self.random.choice(["", "\n", "\n\n"])
-            front = f"{way}{self.script.reasoning}{way.replace('<', '</')}{space}"
+            before, after = self.random.choice(["", "\n"]), self.random.choice(["", "\n", " \n"])
+            front = f"{way}{before}{self.script.reasoning}{after}{way.replace('<', '</')}{space}"
             front = self.random.choice(["", "\n"]) + front
         pieces: list[dict[str, Any]] = [{"content": piece} for piece in self.cut(front)]
         content = self.cut(text)

@@ -12,7 +12,7 @@ from shim.cli import server
 from shim.cli.local_model import MODEL, PROFILE, local_model, missing
 from shim.settings import Settings
 
-PATIENCE = 60
+PATIENCE = 300  # seconds; a busy machine can make a small model very slow
 
 
 @dataclass(frozen=True)

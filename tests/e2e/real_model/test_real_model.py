@@ -38,7 +38,9 @@ def create(client, **request):
 
 
 def reasoning_of(response):
-    return "".join(part.text for item in response.output if item.type == "reasoning" for part in item.content or [])
+    return "".join(
+        part.text for item in response.output if item.type == "reasoning" for part in item.content or []
+    )
 
 
 def test_text_and_reasoning_are_what_the_chat_endpoint_says(client):

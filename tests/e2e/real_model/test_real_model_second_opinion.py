@@ -35,7 +35,13 @@ PROMPTS = {
     "a conversation": {
         "input": [
             {"role": "user", "content": [{"type": "input_text", "text": "My name is Ann."}]},
-            {"role": "assistant", "content": [{"type": "output_text", "text": "Hello, Ann.", "annotations": []}], "type": "message", "id": "msg_1", "status": "completed"},
+            {
+                "role": "assistant",
+                "content": [{"type": "output_text", "text": "Hello, Ann.", "annotations": []}],
+                "type": "message",
+                "id": "msg_1",
+                "status": "completed",
+            },
             {"role": "user", "content": "What is my name?"},
         ]
     },
@@ -151,6 +157,8 @@ def test_theirs_ignores_a_schema(real_model):
 
 
 def test_theirs_calls_complete_what_a_limit_cut(real_model):
-    ours, theirs = (answer.json() for answer in both(real_model, input="What is 2 + 2?", max_output_tokens=16))
+    ours, theirs = (
+        answer.json() for answer in both(real_model, input="What is 2 + 2?", max_output_tokens=16)
+    )
     assert (ours["status"], theirs["status"]) == ("incomplete", "completed")
     assert said(ours["output"])[0][:2] == said(theirs["output"])[0][:2]

@@ -24,9 +24,7 @@ def run_node(script, scenario, base_url, on_line=lambda line: None):
         pytest.skip("node is not installed: it runs the JavaScript SDKs")
     node_modules()
     arguments = [node, SCRIPTS / script, scenario, base_url]
-    with subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as running:
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         lines = []
         for line in running.stdout:
             lines.append(json.loads(line))

@@ -12,9 +12,7 @@ from shim.simulator.journal import wait_until
 
 MODEL = "code-prime"
 SEEING_MODEL = "claude-opus-latest"
-PIXEL = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
+PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PATIENCE = 20  # seconds until a wait for an event gives up; only a test that has failed anyway gets there
 
 
@@ -45,6 +43,10 @@ class Stage(Stack):
     def asked(self):
         """The last chat request that the model answered."""
         return self.served[-1].body
+
+    async def serving(self):
+        """Return when the model has begun to answer."""
+        await wait_until(lambda: bool(self.served))
 
     async def left(self):
         """The request that a client abandoned, once the upstream has noticed."""

@@ -68,7 +68,13 @@ async def test_an_agent_goes_on_with_the_history_of_a_run(here, model, quiet):
         agent, [*first.to_input_list(), {"role": "user", "content": "say Anything else?"}], run_config=quiet
     )
     assert second.final_output == "Anything else?"
-    assert [message["role"] for message in here.asked["messages"]] == ["user", "assistant", "tool", "assistant", "user"]
+    assert [message["role"] for message in here.asked["messages"]] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "user",
+    ]
 
 
 async def test_an_agent_hands_over_to_another(here, model, quiet):

@@ -34,7 +34,9 @@ def test_ai_sdk_streams_a_tool_loop(here):
     assert told["errors"] == []
     assert told["steps"] == [["3", "7"], ["11"], []]
     assert (told["text"], told["finishReason"]) == ("add answered: 11", "stop")
-    assert {"reasoning-delta", "tool-input-delta", "tool-call", "tool-result", "text-delta"} <= set(told["parts"])
+    assert {"reasoning-delta", "tool-input-delta", "tool-call", "tool-result", "text-delta"} <= set(
+        told["parts"]
+    )
     roles = [message["role"] for message in here.asked["messages"]]
     assert roles == ["system", "user", "assistant", "tool", "tool", "assistant", "tool"]
 

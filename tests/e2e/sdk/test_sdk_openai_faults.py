@@ -9,7 +9,7 @@ import openai
 import pytest
 from sdk_stage import MODEL, PATIENCE, stage
 
-from shim.simulator import Dialect, Failure, Hold, SimulatorConfig, Turn
+from shim.simulator import Call, Dialect, Failure, Hold, SimulatorConfig, Turn
 
 pytestmark = pytest.mark.e2e
 
@@ -32,8 +32,16 @@ def refused(client, **request):
         ({"model": MODEL, "input": "hi", "max_tool_calls": 0}, "max_tool_calls", "integer_below_min_value"),
         ({"model": MODEL, "input": [{"role": "pope", "content": "hi"}]}, "input[0].role", "invalid_value"),
         ({"model": "no-such-model", "input": "hi"}, "model", "model_not_found"),
-        ({"model": MODEL, "input": "hi", "previous_response_id": "resp_0"}, "previous_response_id", "previous_response_not_found"),
-        ({"model": MODEL, "input": "hi", "tool_choice": {"type": "function", "name": "f"}}, "tool_choice", None),
+        (
+            {"model": MODEL, "input": "hi", "previous_response_id": "resp_0"},
+            "previous_response_id",
+            "previous_response_not_found",
+        ),
+        (
+            {"model": MODEL, "input": "hi", "tool_choice": {"type": "function", "name": "f"}},
+            "tool_choice",
+            None,
+        ),
     ],
 )
 def test_a_wrong_request_is_a_bad_request_that_names_the_field(here, client, request_, param, code):
@@ -122,7 +130,7 @@ def test_a_cut_stream_is_an_error_never_an_end(here, client, cut):
     here.script(*[Turn(text="one two three four", dialect=Dialect(cut_after=3, cut=cut))] * 3)
     stream = client.responses.create(model=MODEL, input="hi", stream=True)
     told = []
-    with pytest.raises(openai.APIError, match="closed|broke|ended|cut"):
+    with pytest.raises(openai.APIError, match=r"closed|broke|ended|cut"):
         told.extend(event.type for event in stream)
     assert "response.output_text.delta" in told
     assert "response.completed" not in told
@@ -132,7 +140,13 @@ def test_a_cut_stream_is_an_error_never_an_end(here, client, cut):
 
 
 def test_an_error_within_the_stream_keeps_its_words_and_code(here, client):
-    here.script(Turn(text="one two three", cut_after=2, error_in_stream={"error": {"message": "Out of luck.", "code": 503}}))
+    here.script(
+        Turn(
+            text="one two three",
+            cut_after=2,
+            error_in_stream={"error": {"message": "Out of luck.", "code": 503}},
+        )
+    )
     with pytest.raises(openai.APIError, match="Out of luck") as caught:
         list(client.responses.create(model=MODEL, input="hi", stream=True))
     assert caught.value.body["message"]
@@ -154,9 +168,7 @@ async def test_cancelling_a_request_that_is_not_streamed_closes_the_upstream(her
     hold = Hold(after=2)
     here.script(Turn(text="one two three four", hold=hold))
     asking = asyncio.create_task(async_client.responses.create(model=MODEL, input="hi"))
-    await asyncio.wait_for(here.grid.journal.wait_for(2), PATIENCE)
-    while not here.served:
-        await asyncio.sleep(0)
+    await asyncio.wait_for(here.serving(), PATIENCE)
     asking.cancel()
     received = await asyncio.wait_for(here.left(), PATIENCE)
     assert received.disconnected
@@ -193,19 +205,19 @@ def test_repeated_heartbeats_do_not_disturb_the_stream_helper(impatient):
 
 
 async def test_repeated_heartbeats_do_not_disturb_the_async_helper_within_a_call(impatient):
-    from shim.simulator import Call
-
     hold = Hold(after=4)
     impatient.script(Turn(calls=[Call("add", {"a": 1000, "b": 2000})], hold=hold))
     tool = {"type": "function", "name": "add", "parameters": {"type": "object", "properties": {}}}
-    async with impatient.async_openai() as client:
-        async with client.responses.stream(model=MODEL, input="hi", tools=[tool]) as stream:
-            beats = 0
-            async for event in stream:
-                beats += event.type == "response.in_progress"
-                if beats >= 5:
-                    hold.released.set()
-            final = await stream.get_final_response()
+    async with (
+        impatient.async_openai() as client,
+        client.responses.stream(model=MODEL, input="hi", tools=[tool]) as stream,
+    ):
+        beats = 0
+        async for event in stream:
+            beats += event.type == "response.in_progress"
+            if beats >= 5:
+                hold.released.set()
+        final = await stream.get_final_response()
     assert beats >= 5
     assert final.output[-1].arguments == '{"a": 1000, "b": 2000}'
 

@@ -42,7 +42,10 @@ def test_node_stream_helper_has_a_final_response(here):
 
 def test_node_parses_into_a_zod_shape(here):
     here.script(Turn(text=WEATHER), Turn(text=WEATHER))
-    assert run(here, "parse") == {"whole": {"city": "Oslo", "degrees": 4}, "streamed": {"city": "Oslo", "degrees": 4}}
+    assert run(here, "parse") == {
+        "whole": {"city": "Oslo", "degrees": 4},
+        "streamed": {"city": "Oslo", "degrees": 4},
+    }
 
 
 def test_node_sends_a_plain_json_schema(here):
@@ -53,7 +56,14 @@ def test_node_sends_a_plain_json_schema(here):
 def test_node_tool_loop_replays_the_output(here):
     assert run(here, "tools") == {"text": "add answered: 11", "rounds": [2, 1, 0]}
     messages = here.asked["messages"]
-    assert [message["role"] for message in messages] == ["user", "assistant", "tool", "tool", "assistant", "tool"]
+    assert [message["role"] for message in messages] == [
+        "user",
+        "assistant",
+        "tool",
+        "tool",
+        "assistant",
+        "tool",
+    ]
     assert all("reasoning_content" in message for message in messages if message["role"] == "assistant")
 
 
@@ -85,7 +95,11 @@ def test_node_gets_an_incomplete_response_with_its_reason(here):
     """Unlike Python's, this stream helper counts it as a final response."""
     told = run(here, "incomplete")
     reason = {"reason": "max_output_tokens"}
-    assert told == {"status": "incomplete", "details": reason, "helper": {"status": "incomplete", "details": reason}}
+    assert told == {
+        "status": "incomplete",
+        "details": reason,
+        "helper": {"status": "incomplete", "details": reason},
+    }
 
 
 def test_node_errors_name_the_field(here):

@@ -123,7 +123,9 @@ def test_a_json_schema_as_a_dictionary_reaches_the_model(here, client):
 
 def test_a_summary_of_reasoning_is_given_where_one_is_asked_for(here, client):
     here.script(SAID)
-    response = client.responses.create(model=MODEL, input="Why?", reasoning={"effort": "low", "summary": "auto"})
+    response = client.responses.create(
+        model=MODEL, input="Why?", reasoning={"effort": "low", "summary": "auto"}
+    )
     [reasoning] = by_type(response)["reasoning"]
     assert [part.text for part in reasoning.summary] == ["Because."]
     assert here.asked["reasoning_effort"] == "low"
@@ -161,7 +163,12 @@ def test_sealed_reasoning_comes_back_as_reasoning_in_the_same_tool_loop(here, cl
     assert "secret" not in reasoning.encrypted_content
     [call] = by_type(first)["function_call"]
     items = [
-        {"type": "reasoning", "summary": [], "id": reasoning.id, "encrypted_content": reasoning.encrypted_content},
+        {
+            "type": "reasoning",
+            "summary": [],
+            "id": reasoning.id,
+            "encrypted_content": reasoning.encrypted_content,
+        },
         call.model_dump(exclude_none=True),
         {"type": "function_call_output", "call_id": call.call_id, "output": "a tree"},
     ]
@@ -182,13 +189,20 @@ def test_a_conversation_goes_on_with_the_output_as_input(here, client):
 
 
 def test_logprobs_are_given_with_the_text_and_in_the_stream(client):
-    options = {"model": MODEL, "input": "words 3", "include": ["message.output_text.logprobs"], "top_logprobs": 2}
+    options = {
+        "model": MODEL,
+        "input": "words 3",
+        "include": ["message.output_text.logprobs"],
+        "top_logprobs": 2,
+    }
     response = client.responses.create(**options)
     [part] = by_type(response)["message"][0].content
     assert "".join(one.token for one in part.logprobs) == part.text
     assert all(len(one.top_logprobs) == 2 for one in part.logprobs)
     with client.responses.stream(**options) as stream:
-        told = [one for event in stream if event.type == "response.output_text.delta" for one in event.logprobs]
+        told = [
+            one for event in stream if event.type == "response.output_text.delta" for one in event.logprobs
+        ]
         final = stream.get_final_response()
     assert [one.token for one in told] == [one.token for one in part.logprobs]
     assert final.output[-1].content[0].logprobs == part.logprobs

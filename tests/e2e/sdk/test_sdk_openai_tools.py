@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 from sdk_stage import MODEL, PIXEL, SEEING_MODEL, by_type, replayed
 
-from shim.simulator import Call, Turn
+from shim.simulator import Call, Dialect, Turn
 
 pytestmark = pytest.mark.e2e
 
@@ -25,7 +25,7 @@ ADD = {
     },
     "strict": True,
 }
-PATCH = "*** Begin Patch\n*** Add File: a.txt\n+Grüße, \"you\" 👋\n*** End Patch\n"
+PATCH = '*** Begin Patch\n*** Add File: a.txt\n+Grüße, "you" 👋\n*** End Patch\n'
 GRAMMAR = {"type": "grammar", "syntax": "lark", "definition": 'start: "*** Begin Patch" /(.|\\n)+/'}
 
 
@@ -88,8 +88,6 @@ def test_a_streamed_call_grows_and_is_parsed_into_its_class(client):
 
 
 def test_interleaved_parallel_calls_are_streamed_one_after_the_other(here, client):
-    from shim.simulator import Dialect
-
     here.script(
         Turn(
             calls=[Call("add", {"a": 1, "b": 2}, "call_one"), Call("add", {"a": 3, "b": 4}, "call_two")],
@@ -123,7 +121,11 @@ def test_a_forced_function_is_called_and_a_forbidden_one_is_not(here, client):
 
 def test_allowed_tools_hide_the_others(here, client):
     other = {**ADD, "name": "subtract"}
-    choice = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "subtract"}]}
+    choice = {
+        "type": "allowed_tools",
+        "mode": "required",
+        "tools": [{"type": "function", "name": "subtract"}],
+    }
     response = client.responses.create(model=MODEL, input="Go.", tools=[ADD, other], tool_choice=choice)
     assert by_type(response)["function_call"][0].name == "subtract"
     assert [tool["function"]["name"] for tool in here.asked["tools"]] == ["subtract"]
@@ -143,7 +145,10 @@ def test_a_custom_tool_gets_plain_text_and_answers_in_plain_text(here, client, s
         first = client.responses.create(model=MODEL, input=items, tools=[tool])
     [call] = by_type(first)["custom_tool_call"]
     assert (call.name, call.input) == ("patch", PATCH)
-    items += [*replayed(first), {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "Done!"}]
+    items += [
+        *replayed(first),
+        {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "Done!"},
+    ]
     second = client.responses.create(model=MODEL, input=items, tools=[tool])
     assert second.output_text == "patch answered: Done!"
     [sent] = here.asked["messages"][1]["tool_calls"]
@@ -152,7 +157,7 @@ def test_a_custom_tool_gets_plain_text_and_answers_in_plain_text(here, client, s
 
 def test_a_shell_call_names_its_commands_and_takes_their_outcome(here, client):
     tools = [{"type": "shell", "environment": {"type": "local"}}]
-    arguments = {"commands": ["ls -l", "echo \"hi\""], "timeout_ms": 1000}
+    arguments = {"commands": ["ls -l", 'echo "hi"'], "timeout_ms": 1000}
     items = [user("call shell " + json.dumps(arguments))]
     with client.responses.stream(model=MODEL, input=items, tools=tools) as stream:
         commands = [e.command for e in stream if e.type == "response.shell_call_command.done"]
@@ -193,7 +198,12 @@ def test_an_apply_patch_call_is_an_operation_on_one_file(here, client, kind):
     [call] = by_type(first)["apply_patch_call"]
     assert call.operation.model_dump() == operation
     assert "".join(told) == operation.get("diff", "")
-    output = {"type": "apply_patch_call_output", "call_id": call.call_id, "status": "completed", "output": "ok"}
+    output = {
+        "type": "apply_patch_call_output",
+        "call_id": call.call_id,
+        "status": "completed",
+        "output": "ok",
+    }
     second = client.responses.create(model=MODEL, input=[*items, *replayed(first), output], tools=tools)
     assert second.output_text == "apply_patch answered: completed: ok"
     [sent] = here.asked["messages"][1]["tool_calls"]
@@ -203,7 +213,9 @@ def test_an_apply_patch_call_is_an_operation_on_one_file(here, client, kind):
 def test_a_tool_in_a_namespace_is_called_by_both_names(here, client):
     tools = [{"type": "namespace", "name": "calc", "description": "Sums.", "tools": [ADD]}]
     here.script(
-        Turn(respond=lambda asked: Turn(calls=[Call(asked["tools"][0]["function"]["name"], {"a": 1, "b": 1})]))
+        Turn(
+            respond=lambda asked: Turn(calls=[Call(asked["tools"][0]["function"]["name"], {"a": 1, "b": 1})])
+        )
     )
     first = client.responses.create(model=MODEL, input="Add.", tools=tools)
     [call] = by_type(first)["function_call"]
@@ -237,7 +249,9 @@ def test_client_side_tool_search_brings_new_tools_into_the_conversation(here, cl
 
 
 def test_a_hosted_tool_is_left_out_and_told_in_a_header(client):
-    raw = client.responses.with_raw_response.create(model=MODEL, input="say Hi", tools=[{"type": "web_search"}, ADD])
+    raw = client.responses.with_raw_response.create(
+        model=MODEL, input="say Hi", tools=[{"type": "web_search"}, ADD]
+    )
     assert "web_search" in raw.headers["x-shim-notes"]
     assert raw.parse().output_text == "Hi"
 
@@ -247,7 +261,10 @@ def test_an_image_in_a_tool_output_reaches_a_model_that_sees(here, client):
     items = [user("call look {}")]
     first = client.responses.create(model=SEEING_MODEL, input=items, tools=[tool])
     [call] = by_type(first)["function_call"]
-    parts = [{"type": "input_text", "text": "a pixel"}, {"type": "input_image", "image_url": PIXEL, "detail": "auto"}]
+    parts = [
+        {"type": "input_text", "text": "a pixel"},
+        {"type": "input_image", "image_url": PIXEL, "detail": "auto"},
+    ]
     output = {"type": "function_call_output", "call_id": call.call_id, "output": parts}
     response = client.responses.create(
         model=SEEING_MODEL, input=[*items, *replayed(first), output], tools=[tool]

@@ -26,7 +26,12 @@ TOOLS = [
     {"type": "shell", "environment": {"type": "local"}},
     {"type": "local_shell"},
     {"type": "apply_patch"},
-    {"type": "namespace", "name": "box", "description": "A box.", "tools": [{"type": "function", "name": "open", "parameters": PARAMETERS}]},
+    {
+        "type": "namespace",
+        "name": "box",
+        "description": "A box.",
+        "tools": [{"type": "function", "name": "open", "parameters": PARAMETERS}],
+    },
     {"type": "tool_search", "execution": "client", "description": "Finds.", "parameters": PARAMETERS},
     {"type": "web_search"},
 ]
@@ -61,8 +66,20 @@ SEEN = [
 ]
 SEARCHED = [
     {"role": "user", "content": "say Found"},
-    {"type": "tool_search_call", "call_id": "c", "execution": "client", "arguments": {}, "status": "completed"},
-    {"type": "tool_search_output", "call_id": "c", "execution": "client", "status": "completed", "tools": TOOLS[:1]},
+    {
+        "type": "tool_search_call",
+        "call_id": "c",
+        "execution": "client",
+        "arguments": {},
+        "status": "completed",
+    },
+    {
+        "type": "tool_search_output",
+        "call_id": "c",
+        "execution": "client",
+        "status": "completed",
+        "tools": TOOLS[:1],
+    },
 ]
 
 
@@ -86,8 +103,20 @@ CASES = {
     "an image": {"model": SEEING_MODEL, "input": [{"role": "user", "content": SEEN}]},
     "a function call": order("echo", {"text": "hi"}),
     "a function call without arguments": order("bare", {}),
-    "a forced function": {"input": "Go.", "tools": TOOLS, "tool_choice": {"type": "function", "name": "echo"}},
-    "allowed tools": {"input": "Go.", "tools": TOOLS, "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "echo"}]}},
+    "a forced function": {
+        "input": "Go.",
+        "tools": TOOLS,
+        "tool_choice": {"type": "function", "name": "echo"},
+    },
+    "allowed tools": {
+        "input": "Go.",
+        "tools": TOOLS,
+        "tool_choice": {
+            "type": "allowed_tools",
+            "mode": "auto",
+            "tools": [{"type": "function", "name": "echo"}],
+        },
+    },
     "a custom call": order("note", {"input": "one\ntwo"}),
     "a shell call": order("shell", SHELL),
     "a local shell call": order("local_shell", {"command": ["ls"], "working_directory": "/"}),
@@ -96,18 +125,29 @@ CASES = {
     "a search for tools": order("tool_search", {"text": "box"}),
     "tools that were found": {"input": SEARCHED, "tools": TOOLS[-2:]},
     "an output limit": {"input": "words 50", "max_output_tokens": 30},
-    "an output limit while reasoning": {"input": "words 50", "max_output_tokens": 16, "reasoning": {"summary": "auto"}},
+    "an output limit while reasoning": {
+        "input": "words 50",
+        "max_output_tokens": 16,
+        "reasoning": {"summary": "auto"},
+    },
     "a compaction": {"input": [{"role": "user", "content": "say Summary"}, {"type": "compaction_trigger"}]},
 }
 SCRIPTED = {
-    "text before calls": told(reasoning="Hm.", text="First.", calls=[Call("echo", {"text": "a"}), Call("bare", {})]),
+    "text before calls": told(
+        reasoning="Hm.", text="First.", calls=[Call("echo", {"text": "a"}), Call("bare", {})]
+    ),
     "interleaved calls": told(
         calls=[Call("echo", {"text": "a"}), Call("echo", {"text": "b"})],
         dialect=Dialect(calls_interleaved=True, call_names="null", call_ids="missing"),
     ),
     "a call in a namespace": told(
         respond=lambda asked: Turn(
-            calls=[Call(next(t["function"]["name"] for t in asked["tools"] if "box" in t["function"]["name"]), {"text": "a"})]
+            calls=[
+                Call(
+                    next(t["function"]["name"] for t in asked["tools"] if "box" in t["function"]["name"]),
+                    {"text": "a"},
+                )
+            ]
         )
     ),
     "no usage": told(text="Hi.", dialect=Dialect(usage="none")),
@@ -173,7 +213,10 @@ def check_items(events, final):
             assert event.get("item_id", open_item["id"]) == open_item["id"]
             if "delta" in event:
                 pieces.append(event["delta"])
-            elif text := next((event[key] for key in ("text", "refusal", "arguments", "input", "diff") if key in event), None):
+            elif text := next(
+                (event[key] for key in ("text", "refusal", "arguments", "input", "diff") if key in event),
+                None,
+            ):
                 assert text == "".join(pieces)
                 pieces = []
             elif kind == "response.shell_call_command.done":
@@ -189,7 +232,11 @@ def identity(item):
 
 def alike(response):
     """A response without ids, times and what counts tokens."""
-    kept = {key: value for key, value in response.items() if key not in ("id", "created_at", "completed_at", "usage")}
+    kept = {
+        key: value
+        for key, value in response.items()
+        if key not in ("id", "created_at", "completed_at", "usage")
+    }
     kept["output"] = [
         {key: value for key, value in item.items() if key not in ("id", "call_id", "encrypted_content")}
         for item in response["output"]
@@ -267,7 +314,9 @@ def test_a_heartbeat_holds_everything_told_so_far(after, turn, options):
     with stage(keepalive_seconds=0.01) as here:
         here.script(Turn(**{**vars(turn), "hold": hold}))
         events = []
-        with httpx.stream("POST", f"{here.base_url}/responses", json=body, timeout=PATIENCE, trust_env=False) as answer:
+        with httpx.stream(
+            "POST", f"{here.base_url}/responses", json=body, timeout=PATIENCE, trust_env=False
+        ) as answer:
             for line in answer.iter_lines():
                 if line.startswith("data: "):
                     events.append(json.loads(line.removeprefix("data: ")))
@@ -288,7 +337,18 @@ def item_texts(value):
     if isinstance(value, str):
         return [value]
     if isinstance(value, dict):
-        growing = ("content", "summary", "text", "refusal", "arguments", "input", "operation", "diff", "action", "commands")
+        growing = (
+            "content",
+            "summary",
+            "text",
+            "refusal",
+            "arguments",
+            "input",
+            "operation",
+            "diff",
+            "action",
+            "commands",
+        )
         return [text for key in growing if key in value for text in item_texts(value[key])]
     return [text for each in value for text in item_texts(each)] if isinstance(value, list) else []
 

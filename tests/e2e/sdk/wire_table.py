@@ -89,7 +89,9 @@ def check_keys(value, keys, what):
     needed, _, possible = keys.partition("|")
     given = set(value)
     assert not set(needed.split()) - given, f"{what} lacks keys: {value}"
-    assert not given - set(needed.split()) - set(possible.split()) - {"type"}, f"{what} has other keys: {value}"
+    assert not given - set(needed.split()) - set(possible.split()) - {"type"}, (
+        f"{what} has other keys: {value}"
+    )
 
 
 def check_item(item):
