@@ -149,8 +149,8 @@ MUTANTS = [
     Mutant(
         "tag-not-held-back",
         "core/text.py",
-        "            keep = held_back(before, self.closing)\n",
-        "            keep = 0\n",
+        "keep = 0 if found else held_back(before, self.closing)",
+        "keep = 0",
         TEXT,
     ),
     Mutant(
