@@ -66,6 +66,11 @@ class ClientFault(Fault):
     status: int = 400
     type: str = "invalid_request_error"
 
+    @property
+    def response_code(self) -> str:
+        """`invalid_prompt` tells clients that trying again will not help."""
+        return self.code or "invalid_prompt"
+
     __hash__ = Exception.__hash__
 
 

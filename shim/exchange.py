@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from pydantic_core import to_json
 
 from shim.ambient import Ambient, monotonic
 from shim.core.assembler import Assembler, Shape
-from shim.core.deltas import DONE, ChunkReader, parse_chunk
+from shim.core.deltas import DONE, ChunkReader, Used, parse_chunk
 from shim.core.echo import response_template
-from shim.core.profile import Instrument
+from shim.core.profile import OPENAI_FAMILIES, Instrument
 from shim.core.request import Aliases, Target, Translation, to_chat
 from shim.core.source import Source
 from shim.core.sse import encode
@@ -29,7 +30,9 @@ from shim.errors import Fault, cut_stream, invalid
 from shim.seal import Sealer, kept_secret
 from shim.settings import Settings, data_directory
 from shim.upstream import Catalog, ChatStream, Upstream
+from shim.upstream.keys import scrub
 from shim.wire.base import Json
+from shim.wire.chat import ChatRequest
 from shim.wire.events import Event
 from shim.wire.request import CreateResponse
 from shim.wire.response import Response
@@ -68,6 +71,8 @@ class Turn:
     assembler: Assembler
     began: float
     headers: Mapping[str, str] = field(default_factory=dict)
+    scrub: Callable[[Fault], Fault] = lambda fault: fault
+    """Takes the upstream's key out of what the upstream said."""
     broken: bool = False
     """Whether the upstream's stream broke: then nothing more is read from it."""
 
@@ -117,6 +122,9 @@ class Turn:
                     return events + self.assembler.finish()
                 if deltas := self.reader.read(parse_chunk(payload)):
                     events += self.assembler.feed(deltas)
+                if self.reader.finished and any(isinstance(delta, Used) for delta in deltas):
+                    self.chat.settle()  # nothing else can come: some upstreams neither say so nor end the body
+                    return events + self.assembler.finish()
         except Fault as fault:
             events += self._broken(fault)
         return events
@@ -130,7 +138,7 @@ class Turn:
         self.broken = True
         if self.assembler.reason is not None:
             return self.assembler.finish()
-        return self.assembler.fail(fault)
+        return self.assembler.fail(self.scrub(fault))
 
     async def reads(self) -> AsyncGenerator[bytes, None]:
         """The same as bytes of a server-sent event stream, whole events only."""
@@ -191,7 +199,8 @@ class Exchange:
         self._sealer = Sealer(_secret(settings))
         preset = settings.preset
         self._profile = replace(preset, midway_system=_midway_system(settings))
-        self._aliases = Aliases(settings.aliases, preset.aliases, settings.model)
+        families = OPENAI_FAMILIES if settings.default_model else preset.aliases
+        self._aliases = Aliases(settings.aliases, families, settings.model)
 
     async def open(self, body: Json, key: str | None, request_id: str) -> Turn:
         """Translate a request body and wait for the upstream's 2xx.
@@ -218,9 +227,10 @@ class Exchange:
             stream=bool(request.stream),
             summary=summary,
             chat=chat,
-            reader=ChunkReader(frozenset(translation.toolbox.by_chat_name)),
+            reader=ChunkReader(callable_names(translation.chat)),
             assembler=Assembler(template, self._shape(request, translation), self._source),
             began=began,
+            scrub=partial(scrub, key=key),
             headers={NOTES_HEADER: "; ".join(translation.notes)} if translation.notes else {},
         )
 
@@ -251,6 +261,13 @@ class Exchange:
             return self._settings.reasoning_output
         wanted = request.reasoning and (request.reasoning.summary or request.reasoning.generate_summary)
         return "summary" if wanted and wanted != "none" else "content"
+
+
+def callable_names(chat: ChatRequest) -> frozenset[str]:
+    """The functions that the model may call."""
+    if chat.get("tool_choice") == "none":
+        return frozenset()
+    return frozenset(tool["function"]["name"] for tool in chat.get("tools", ()))
 
 
 def _midway_system(settings: Settings) -> bool:

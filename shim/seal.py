@@ -35,7 +35,7 @@ class Sealer:
         return PREFIX + base64.urlsafe_b64encode(nonce + sealed).decode()
 
     def unseal(self, sealed: str) -> str | None:
-        """The text of a seal; None if it is not ours, or not whole."""
+        """The text of a seal; None if it is not ours, not whole, or larger than any reasoning."""
         if not sealed.startswith(PREFIX):
             return None
         try:
@@ -43,8 +43,9 @@ class Sealer:
             packed = self._cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], PREFIX.encode())
         except (ValueError, InvalidTag):
             return None
-        text = zlib.decompressobj().decompress(packed, LARGEST_TEXT)
-        return text.decode()
+        inflater = zlib.decompressobj()
+        text = inflater.decompress(packed, LARGEST_TEXT)
+        return None if inflater.unconsumed_tail else text.decode()
 
 
 def kept_secret(folder: Path) -> bytes:

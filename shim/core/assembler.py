@@ -3,7 +3,8 @@
 One item is open at a time. `_door` is the only place where events are numbered and padded and where items take
 their place in the output. A call is told as it grows, but it is released (`output_item.done`) only once the
 upstream has given its finish reason, since clients run a call when they see it whole; until then everything after
-the first call waits in line.
+the first call waits in line. A call that was cut is never released, whatever ended the answer: it stands in the
+output as incomplete.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar, assert_never, cast
 
-from shim.core.calls import CALL_BUILDERS, CallBuilder, CompactionBuilder
+from shim.core.calls import CALL_BUILDERS, CallBuilder, CompactionBuilder, flaw_of
 from shim.core.deltas import (
     CallArguments,
     CallStart,
@@ -201,7 +202,7 @@ class Assembler:
             case RefusalText():
                 self._message().grow_refusal(delta.text)
             case Citation():
-                self._message().annotate(delta.annotation)
+                self._annotate(delta)
             case ReasoningText():
                 self._reasoning().grow(delta.text)
             case CallStart():
@@ -213,14 +214,30 @@ class Assembler:
                 assert_never(delta)
 
     def _finish(self, reason: FinishReason) -> None:
-        """Release everything that waited; what was cut by a limit is incomplete."""
-        self.reason, self.state = reason, "finished"
-        self._open_key = None
-        for deltas in self._line.values():
+        """Release what waited; what was cut by a limit is incomplete, and after a filter no further call is told.
+
+        Raises:
+            UpstreamFault: A finished call says nothing that a client could run; then none is released.
+        """
+        if reason == "stop":
+            self._check_calls()
+        self.reason, self.state, self._open_key = reason, "finished", None
+        for place, deltas in self._line.items():
+            if (reason == "content_filter" and isinstance(place, int)) or _is_blank(deltas):
+                continue
             for delta in deltas:
                 self._grow(delta)  # type: ignore[arg-type]  # only these wait in line
         self._line.clear()
         self._close("incomplete" if reason in _INCOMPLETE else "completed", last=True)
+
+    def _check_calls(self) -> None:
+        flaws = [self._open.flaw()] if isinstance(self._open, CallBuilder) else []
+        for start, *more in self._line.values():
+            if isinstance(start, CallStart):
+                arguments = [delta.text for delta in more if isinstance(delta, CallArguments)]
+                flaws.append(flaw_of(self.shape.toolbox.declared(start.name), arguments))
+        if flaw := next(filter(None, flaws), None):
+            raise UpstreamFault(flaw, code="server_error")
 
     # -- items ------------------------------------------------------------------------------------------------
 
@@ -228,6 +245,11 @@ class Assembler:
         if isinstance(self._open, MessageBuilder):
             return self._open
         return self._begin(MessageBuilder(*self._place("msg")))
+
+    def _annotate(self, citation: Citation) -> None:
+        """A source belongs to the text being written; one that comes elsewhere is dropped."""
+        if isinstance(self._open, MessageBuilder) and self._open.part == "output_text":
+            self._open.annotate(citation.annotation)
 
     def _reasoning(self) -> ReasoningBuilder | SummaryBuilder:
         if isinstance(self._open, ReasoningBuilder | SummaryBuilder):
@@ -265,11 +287,33 @@ class Assembler:
         return builder
 
     def _close(self, status: ItemStatus, *, last: bool = False) -> None:
-        if isinstance(self._open, MessageBuilder):
-            self._open.phase = "final_answer" if last and not self._called else "commentary"
-        if self._open is not None:
-            self._open.close(status)
-            self._open = None
+        item, self._open = self._open, None
+        if isinstance(item, CallBuilder):
+            if self._was_cut(item, last=last):
+                self._abandon(item)
+            else:
+                item.close("completed")
+            return
+        if isinstance(item, MessageBuilder):
+            item.phase = "final_answer" if last and not self._called else "commentary"
+        if item is not None:
+            item.close(status)
+
+    def _was_cut(self, call: CallBuilder, *, last: bool) -> bool:
+        """Whether a call must not run: after a filter none, after a limit those that are not whole.
+
+        A call without any arguments is whole if more came after it.
+        """
+        if self.reason == "length":
+            return not (call.whole() or (call.blank() and not last))
+        return self.reason == "content_filter"
+
+    def _abandon(self, call: CallBuilder) -> None:
+        """Leave a call as it stands: it is never told to be done."""
+        call.cut()
+        if call.output_index < len(self.output):
+            self.output[call.output_index] = call.snapshot("incomplete")
+        self._next_index = len(self.output)
 
     # -- events -----------------------------------------------------------------------------------------------
 
@@ -331,6 +375,11 @@ class Assembler:
         if self._open is not None and self._open.output_index < len(output):
             output[self._open.output_index] = self._open.snapshot(status)
         return output
+
+
+def _is_blank(deltas: list[Delta]) -> bool:
+    """Whether nothing but white space was said: some models end their calls with a line break."""
+    return all(isinstance(delta, Text) and not delta.text.strip() for delta in deltas)
 
 
 def _place(delta: Delta) -> int | str:

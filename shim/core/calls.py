@@ -1,6 +1,8 @@
 """Calls while they grow: functions as they are, and the tools that chat knows only as functions.
 
-For the latter the function's arguments are decoded as they arrive and told in the tool's own events.
+For the latter the function's arguments are decoded as they arrive and told in the tool's own events. A model may wrap
+them as the item has them (`operation`, `action`) or say `command` for `commands`. A built-in call that says nothing to
+run has a `flaw`: it is told as the upstream's fault, which clients retry, never as a call.
 """
 
 from __future__ import annotations
@@ -10,10 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from pydantic_core import from_json
-
 from shim.core.items import UNNUMBERED, Item
-from shim.core.jsonstrings import StringPiece, StringScanner
+from shim.core.jsonstrings import Path, StringPiece, StringScanner, parsed
 from shim.core.text import Unfence
 from shim.core.tools import Declared
 from shim.wire.base import Json
@@ -61,9 +61,24 @@ class CallBuilder(Item):
         """Tell that the call is complete."""
         self.done(self.snapshot(status))
 
+    def cut(self) -> None:
+        """Tell what was held back: nothing more will come, and the call is never complete."""
+
     def snapshot(self, status: ItemStatus) -> OutputItem:
         """The call as it stands."""
         raise NotImplementedError
+
+    def blank(self) -> bool:
+        """Whether the model has written no arguments."""
+        return not "".join(self.arguments).strip()
+
+    def whole(self) -> bool:
+        """Whether the arguments are whole JSON."""
+        return isinstance(parsed("".join(self.arguments)), dict | list)
+
+    def flaw(self) -> str | None:
+        """Why the finished call must not be released, if it must not."""
+        return None
 
     def _delta(
         self,
@@ -86,11 +101,8 @@ class CallBuilder(Item):
 
     def _object(self) -> Json:
         """The arguments, parsed; empty if they are no object."""
-        try:
-            parsed = from_json("".join(self.arguments))
-        except ValueError:
-            return {}
-        return parsed if isinstance(parsed, dict) else {}
+        value = parsed("".join(self.arguments))
+        return value if isinstance(value, dict) else {}
 
 
 @dataclass(slots=True)
@@ -104,7 +116,7 @@ class FunctionCallBuilder(CallBuilder):
 
     def close(self, status: ItemStatus) -> None:
         """Tell the whole arguments; none at all are an empty object."""
-        if not "".join(self.arguments).strip():
+        if self.blank():
             self.grow("{}")
         self.door(
             ArgumentsDone(
@@ -170,9 +182,7 @@ class CustomCallBuilder(CallBuilder):
 
     def close(self, status: ItemStatus) -> None:
         """Tell the whole input."""
-        if not self.found and not self.raw:
-            self._tell(self._elsewhere(status))
-        self._put(self.unfence.flush())
+        self._settle(cut=False)
         self.door(
             InputDone(
                 type="response.custom_tool_call_input.done",
@@ -184,7 +194,16 @@ class CustomCallBuilder(CallBuilder):
         )
         self.done(self.snapshot(status))
 
-    def _elsewhere(self, status: ItemStatus) -> str:
+    def cut(self) -> None:
+        """Tell what was held back."""
+        self._settle(cut=True)
+
+    def _settle(self, *, cut: bool) -> None:
+        if not self.found and not self.raw:
+            self._tell(self._elsewhere(cut=cut))
+        self._put(self.unfence.flush())
+
+    def _elsewhere(self, *, cut: bool) -> str:
         """The input of a model that gave its one argument another name, or wrote text that looks like JSON.
 
         Of JSON that was cut nothing is told: what it would have become is not known.
@@ -194,7 +213,7 @@ class CustomCallBuilder(CallBuilder):
             value = next(iter(arguments.values()))
             return value if isinstance(value, str) else text
         empty = text.strip() in ("", "{}")
-        return "" if empty or status == "incomplete" else text
+        return "" if empty or cut else text
 
     def snapshot(self, status: ItemStatus) -> OutputCustomToolCall:
         """The call as it stands."""
@@ -220,7 +239,7 @@ class ApplyPatchBuilder(CallBuilder):
 
     scanner: StringScanner = field(default_factory=StringScanner)
     known: dict[str, list[str]] = field(default_factory=lambda: {"type": [], "path": [], "diff": []})
-    whole: set[str] = field(default_factory=set)
+    complete: set[str] = field(default_factory=set)
     opened: bool = False
     told: int = 0
 
@@ -232,17 +251,17 @@ class ApplyPatchBuilder(CallBuilder):
         self.arguments.append(text)
         for piece in self.scanner.feed(text):
             self._take(piece)
-        if not self.opened and {"type", "path"} <= self.whole:
+        if not self.opened and {"type", "path"} <= self.complete:
             self._open()
         if self.opened:
             self._tell()
 
     def _take(self, piece: StringPiece) -> None:
-        name = piece.path[0]
-        if len(piece.path) == 1 and name in self.known and name not in self.whole:
+        name, *more = _unwrapped(piece.path, "operation")
+        if not more and name in self.known and name not in self.complete:
             self.known[str(name)].append(piece.text)
             if piece.done:
-                self.whole.add(str(name))
+                self.complete.add(str(name))
 
     def _open(self) -> None:
         self.opened = True
@@ -271,6 +290,12 @@ class ApplyPatchBuilder(CallBuilder):
             )
         self.done(self.snapshot(status))
 
+    def flaw(self) -> str | None:
+        """A patch needs a file, and arguments that end."""
+        if "".join(self.known["path"]):
+            return None if self.scanner.complete else "The model broke off within a call of apply_patch."
+        return "The model called apply_patch without a path."
+
     def _kind(self) -> PatchKind:
         kind = "".join(self.known["type"])
         return cast("PatchKind", kind) if kind in ("create_file", "delete_file") else "update_file"
@@ -295,7 +320,10 @@ class ApplyPatchBuilder(CallBuilder):
 
 @dataclass(slots=True)
 class ShellBuilder(CallBuilder):
-    """A call of `shell`: each command is told as it grows."""
+    """A call of `shell`: each command is told as it grows.
+
+    `command` with a list is one command, program and arguments: it is told once it is whole.
+    """
 
     scanner: StringScanner = field(default_factory=StringScanner)
     commands: list[list[str]] = field(default_factory=list)
@@ -305,8 +333,15 @@ class ShellBuilder(CallBuilder):
         """More of the arguments."""
         self.arguments.append(text)
         for piece in self.scanner.feed(text):
-            if piece.path[0] == "commands":
+            if _is_command(piece.path):
                 self._command(piece)
+        if self.scanner.complete and not self.commands:
+            self._vector()
+
+    def _vector(self) -> None:
+        vector = _inside(self._object(), "action").get("command")
+        if isinstance(vector, list) and vector:
+            self._command(StringPiece((), shlex.join(map(str, vector)), done=True))
 
     def _command(self, piece: StringPiece) -> None:
         if not self.command_open:
@@ -347,14 +382,18 @@ class ShellBuilder(CallBuilder):
         )
 
     def close(self, status: ItemStatus) -> None:
-        """Tell that the last command and the call are complete."""
-        if self.command_open:
-            self._end_command()
+        """Tell that the call is complete."""
         self.done(self.snapshot(status))
+
+    def flaw(self) -> str | None:
+        """Some command is needed, and arguments that end."""
+        if self.commands:
+            return None if self.scanner.complete else "The model broke off within a call of shell."
+        return "The model called shell without a command."
 
     def snapshot(self, status: ItemStatus) -> OutputShellCall:
         """The call as it stands."""
-        arguments = self._object()
+        arguments = _inside(self._object(), "action")
         item = OutputShellCall(
             id=self.item_id,
             type="shell_call",
@@ -375,13 +414,20 @@ class ShellBuilder(CallBuilder):
 class LocalShellBuilder(CallBuilder):
     """A call of `local_shell`; its item has no events in between."""
 
+    def flaw(self) -> str | None:
+        """A command is needed."""
+        return None if self._action()["command"] else "The model called local_shell without a command."
+
+    def _action(self) -> LocalShellAction:
+        return _exec(_inside(self._object(), "action"))
+
     def snapshot(self, status: ItemStatus) -> OutputLocalShellCall:
         """The call as it stands."""
         return OutputLocalShellCall(
             id=self.item_id,
             type="local_shell_call",
             status=status,
-            action=_exec(self._object()),
+            action=self._action(),
             call_id=self.call_id,
         )
 
@@ -436,6 +482,30 @@ CALL_BUILDERS: dict[str, tuple[str, type[CallBuilder]]] = {
     "apply_patch": ("apc", ApplyPatchBuilder),
 }
 """The prefix of the item's id, and the builder, for each kind of tool."""
+
+
+def flaw_of(tool: Declared, arguments: list[str]) -> str | None:
+    """The flaw of a call that has not been told yet."""
+    call = CALL_BUILDERS[tool.kind][1]("", 0, lambda _: None, "", tool)
+    for text in arguments:
+        call.grow(text)
+    return call.flaw()
+
+
+def _unwrapped(path: Path, wrapper: str) -> Path:
+    return path[1:] if path[0] == wrapper and len(path) > 1 else path
+
+
+def _inside(arguments: Json, wrapper: str) -> Json:
+    """The arguments, or the object that a model put around them."""
+    inner = arguments.get(wrapper)
+    return inner if isinstance(inner, dict) else arguments
+
+
+def _is_command(path: Path) -> bool:
+    """Whether a string of `shell`'s arguments is a command: `commands[n]`, or `command` or `commands` alone."""
+    name, *more = _unwrapped(path, "action")
+    return (name == "commands" and len(more) <= 1) or (name == "command" and not more)
 
 
 def _integer(value: Any) -> int | None:

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from pydantic_core import from_json, to_json
 
-from shim.core.faults import fault_from_error
-from shim.core.jsonstrings import StringScanner
+from shim.core.faults import clean, fault_from_error
+from shim.core.jsonstrings import StringScanner, scrubbed
 from shim.core.text import CALL_CLOSE, CALL_OPEN, Joiner, TagSplitter, scrub
 from shim.errors import UpstreamFault
 from shim.wire.base import Json
@@ -123,17 +123,33 @@ def _parse_leniently(payload: str) -> Any:
         raise UpstreamFault("The upstream sent a chunk that is not JSON.") from None
 
 
-_FINISH_REASONS: dict[str, FinishReason] = {
-    "length": "length",
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "model_length": "length",
-    "content_filter": "content_filter",
-    "content-filter": "content_filter",
-    "safety": "content_filter",
-    "recitation": "content_filter",
+_REASONS: dict[FinishReason, str] = {
+    "stop": "stop stopped stop_sequence stop_token tool_call tool_calls tool_use function_call eos eos_token end_turn end "
+    "done complete completed finish finished normal",
+    "length": "length length_limit max_length max_tokens max_output_tokens max_completion_tokens model_length "
+    "token_limit model_context_window_exceeded",
+    "content_filter": "content_filter content_filtered safety recitation sensitive prohibited_content blocklist spii "
+    "image_safety language refusal guardrail_intervened",
 }
-"""Reasons that mean an unfinished answer, in lower case; any other one is `stop`."""
+_FINISH_REASONS = {word: reason for reason, words in _REASONS.items() for word in words.split()}
+"""What the suppliers' words mean, in lower case; any other word is the upstream's failure, never a success."""
+
+_NO_REASON = frozenset({"", "null", "none"})
+
+
+def _finish_reason(said: str) -> FinishReason | None:
+    """What a finish reason means; None if it is none.
+
+    Raises:
+        UpstreamFault: The model did not finish, but was stopped by something else.
+    """
+    word = said.strip().lower().replace("-", "_").removeprefix("finish_reason_")
+    if word in _NO_REASON:
+        return None
+    if reason := _FINISH_REASONS.get(word):
+        return reason
+    shown = clean(said)[:100]
+    raise UpstreamFault(f"The upstream stopped the answer with finish reason '{shown}'.", code="server_error")
 
 
 @dataclass(slots=True)
@@ -217,6 +233,7 @@ class ChunkReader:
             self._add_reasoning(reasoning, deltas)
         self._content(body.get("content"), deltas)
         if annotations := body.get("annotations"):
+            self._route(self._tags.release(), deltas)
             deltas.extend(Citation(found) for found in _citations(annotations))
         if refusal := _string(body.get("refusal")):
             self._route(self._tags.release(), deltas)
@@ -225,7 +242,7 @@ class ChunkReader:
             self._tool_calls(entries, deltas)
         if isinstance(legacy := body.get("function_call"), dict):
             self._tool_calls([{"index": 0, "function": legacy}], deltas)
-        if reason := _string(choice.get("finish_reason")):
+        if reason := _finish_reason(_string(choice.get("finish_reason"))):
             self._finish(reason, deltas)
 
     # -- text -------------------------------------------------------------------------------------------------
@@ -343,17 +360,16 @@ class ChunkReader:
 
     # -- the end ----------------------------------------------------------------------------------------------
 
-    def _finish(self, reason: str, deltas: list[Delta]) -> None:
-        """Let go of everything held back, then tell."""
-        if reason == "error":
-            raise UpstreamFault("The upstream reported an error while the model was answering.")
+    def _finish(self, reason: FinishReason, deltas: list[Delta]) -> None:
+        """Let go of everything held back, then tell; a call that was cut before its name is not worth telling."""
         self.finished = True
         self._emit(ReasoningText, self._reasoning.flush(), deltas)
         self._route(self._tags.feed(self._text.flush()) + self._tags.flush(), deltas)
         self._emit(RefusalText, self._refusal.flush(), deltas)
         for call in self._calls:
-            self._end_call(call, deltas)
-        deltas.append(Finish(_FINISH_REASONS.get(reason.lower(), "stop")))
+            if call.name or reason == "stop":
+                self._end_call(call, deltas)
+        deltas.append(Finish(reason))
 
     def _end_call(self, call: _Call, deltas: list[Delta]) -> None:
         if not call.name:
@@ -412,19 +428,9 @@ def _arguments(value: Any) -> str:
     if not isinstance(value, dict | list):
         return _string(value)
     try:
-        return to_json(_scrubbed(value), inf_nan_mode="null").decode()
+        return to_json(scrubbed(value), inf_nan_mode="null").decode()
     except (ValueError, RecursionError):
         raise UpstreamFault("The upstream sent arguments that are nested too deeply.") from None
-
-
-def _scrubbed(value: Any) -> Any:
-    if isinstance(value, str):
-        return scrub(value)
-    if isinstance(value, list):
-        return [_scrubbed(sub) for sub in value]
-    if isinstance(value, dict):
-        return {scrub(key): _scrubbed(sub) for key, sub in value.items()}
-    return value
 
 
 def _count(*values: Any) -> int:

@@ -2,15 +2,19 @@
 
 A call's arguments arrive as pieces of JSON, cut anywhere, even within an escape. `StringScanner` gives the decoded
 text of each string value as it grows, with the path at which it stands. It never raises: at the first character
-that cannot be JSON it is `broken` and says no more. Not a validator.
+that cannot be JSON it is `broken` and says no more. Not a validator; `parsed` reads text that is whole.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
-from shim.core.text import REPLACEMENT, is_high_surrogate
+from pydantic_core import from_json
+
+from shim.core.text import REPLACEMENT, is_high_surrogate, scrub
 
 Path = tuple[str | int, ...]
 
@@ -21,6 +25,29 @@ _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r"
 _HEX = re.compile(r"[0-9a-fA-F]{4}")
 _UNICODE_ESCAPE = 6
 """Characters of an escape such as `\\u00e9`."""
+
+
+def parsed(text: str) -> Any:
+    """The value of whole JSON text, lone surrogates replaced; None if it is no JSON."""
+    try:
+        return from_json(text)
+    except ValueError:
+        pass
+    try:
+        return scrubbed(json.loads(text))
+    except (ValueError, RecursionError):
+        return None
+
+
+def scrubbed(value: Any) -> Any:
+    """A JSON value whose strings can be encoded."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, list):
+        return [scrubbed(sub) for sub in value]
+    if isinstance(value, dict):
+        return {scrub(key): scrubbed(sub) for key, sub in value.items()}
+    return value
 
 
 @dataclass(slots=True)

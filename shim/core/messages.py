@@ -89,12 +89,15 @@ class Call:
 class AssistantTurn:
     """What the model said and called between two words of the user."""
 
-    position: int
     where: str
     reasoning: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    later: list[UserMessage] = field(default_factory=list)
+    """What stood inside the turn and is not the model's: it follows the turn."""
     ids: set[str] = field(default_factory=set)
+    last: int = -1
+    """The position of its last item, outputs included."""
     answered: bool = False
     """Whether any call has its output: then the turn is over."""
 
@@ -135,7 +138,7 @@ class Fold:
             case ToolSearchCall():
                 self._call(item, position, where)
             case AgentMessage():
-                self._user(self.reader.read(item.content, f"{where}.content").content())
+                self._agent_message(item, where)
             case Compaction():
                 self._compaction(item, where)
             case AdditionalTools() | CompactionTrigger():
@@ -144,9 +147,9 @@ class Fold:
                 raise invalid(f"Item with id '{item.id}' not found.", "input")
             case OtherItem():
                 self.notes.append(f"{where}: an item of type {item.type!r} was sent as text")
-                self._user(described(item))
+                self._aside(described(item))
             case _:
-                self._output(item, where)
+                self._output(item, position, where)
 
     # -- messages ---------------------------------------------------------------------------------------------
 
@@ -180,6 +183,19 @@ class Fold:
     def _user(self, content: ChatContent) -> None:
         self.entries.append(UserMessage(role="user", content=content))
 
+    def _aside(self, content: ChatContent) -> None:
+        """Something that may stand in the middle of a turn, which goes on after it."""
+        last = self.entries[-1] if self.entries else None
+        if isinstance(last, AssistantTurn) and not last.answered:
+            last.later.append(UserMessage(role="user", content=content))
+        else:
+            self._user(content)
+
+    def _agent_message(self, item: AgentMessage, where: str) -> None:
+        if item.author or item.recipient:
+            self.notes.append(f"{where}: author and recipient are not sent, only what was said")
+        self._user(self.reader.read(item.content, f"{where}.content").content())
+
     def _compaction(self, item: Compaction, where: str) -> None:
         summary = self.unseal(item.encrypted_content) if item.encrypted_content else None
         if summary is None:
@@ -192,11 +208,11 @@ class Fold:
     def _turn(self, position: int, where: str) -> AssistantTurn:
         """The open turn, or a new one: outputs and anything said by others end a turn."""
         last = self.entries[-1] if self.entries else None
-        if isinstance(last, AssistantTurn) and not last.answered:
-            return last
-        turn = AssistantTurn(position, where)
-        self.entries.append(turn)
-        return turn
+        if not isinstance(last, AssistantTurn) or last.answered:
+            last = AssistantTurn(where)
+            self.entries.append(last)
+        last.last = position
+        return last
 
     def _reasoning(self, item: Reasoning, position: int, where: str) -> None:
         text = self._reasoning_text(item, where)
@@ -234,6 +250,8 @@ class Fold:
         call = Call(self._free_id(item.call_id or f"call_{position}", turn, where), name, arguments)
         turn.calls.append(call)
         self._ask(call.call_id if item.call_id is None else item.call_id, call, turn)
+        if isinstance(item, LocalShellCall) and item.id and item.id != item.call_id:
+            self._ask(item.id, call, turn)  # the API's output names the call by its item's id
 
     def _free_id(self, call_id: str, turn: AssistantTurn, where: str) -> str:
         """The id of a call, unlike all others of its turn."""
@@ -288,6 +306,7 @@ class Fold:
         | ShellCallOutput
         | ApplyPatchCallOutput
         | ToolSearchOutput,
+        position: int,
         where: str,
     ) -> None:
         call_id, output = self._answered(item, where)
@@ -302,7 +321,7 @@ class Fold:
             self.notes.append(f"{where}: a second output of call {call_id!r} replaced the first")
         if self.entries[-1] is not asked.turn:
             self.notes.append(f"{where}: moved up to its call {call_id!r}")
-        call.output, asked.turn.answered = output, True
+        call.output, asked.turn.answered, asked.turn.last = output, True, position
 
     def _answered(
         self,
@@ -353,8 +372,8 @@ class Fold:
         if not entry.calls and not any(entry.text):
             what = "reasoning without an answer" if entry.reasoning else "an empty assistant message"
             self.notes.append(f"{entry.where}: {what} was left out")
-            return []
-        return [self._assistant(entry), *self._tool_messages(entry)]
+            return entry.later
+        return [self._assistant(entry), *self._tool_messages(entry), *entry.later]
 
     def _assistant(self, turn: AssistantTurn) -> AssistantMessage:
         text = joined(turn.text)
@@ -382,7 +401,7 @@ class Fold:
         if self.profile.reasoning_field is None or self.replay == "none":
             self.notes.append(REASONING_NOT_TAKEN)
             return ""
-        if self.replay == "turn" and turn.position < self.last_user:
+        if self.replay == "turn" and turn.last < self.last_user:
             self.notes.append(REASONING_LEFT_OUT)
             return ""
         return joined(turn.reasoning)

@@ -64,6 +64,7 @@ class Profile:
         name: The preset's name.
         base_url: Where it listens when nothing else is configured.
         default_model: What an alias stands for when no default model is configured.
+        json_schema: Whether `response_format` may be a schema; else it is "json_object".
         aliases: Patterns (exact or glob) that stand for the default model.
         key_variable: The environment variable that holds its key, for messages to the user.
         needs_key: False for servers that run without keys.
@@ -81,6 +82,7 @@ class Profile:
     name: str
     base_url: str
     default_model: str | None = None
+    json_schema: bool = True
     aliases: tuple[str, ...] = ()
     key_variable: str = "GRID_SHIM_KEY"
     needs_key: bool = True
@@ -150,6 +152,8 @@ PRESETS: dict[str, Profile] = {
             base_url="https://api.deepseek.com/v1",
             key_variable="DEEPSEEK_API_KEY",
             default_model="deepseek-chat",
+            aliases=OPENAI_FAMILIES,
+            json_schema=False,
             max_tokens_field="max_tokens",
             strict=False,
             options=frozenset({"user"}),

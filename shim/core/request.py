@@ -111,6 +111,8 @@ def _fold(
     return fold
 
 
+INCLUDES = frozenset({"reasoning.encrypted_content", "message.output_text.logprobs"})
+
 CONTINUE = "Continue."
 """Said by the user after an assistant's last word: the Responses API answers that, many upstreams refuse it."""
 
@@ -135,6 +137,8 @@ def _closed(messages: list[ChatMessage], notes: list[str], *, compaction: bool) 
 
 
 def _note_the_rest(request: CreateResponse, toolbox: Toolbox, notes: list[str]) -> None:
+    notes.extend(toolbox.notes)
+    notes.extend(f"include: {name!r} is not known" for name in request.include or () if name not in INCLUDES)
     notes.extend(f"{name}: unknown, left out" for name in sorted(request.model_extra or {}))
     for name, reason in PASSED_OVER.items():
         if getattr(request, name) not in (None, False, "disabled"):
@@ -172,8 +176,8 @@ class _Options:
         chat["tools"] = tools
         if chosen.chat is not None:
             chat["tool_choice"] = chosen.chat
-        if self.request.parallel_tool_calls is not None and self._takes("parallel_tool_calls"):
-            chat["parallel_tool_calls"] = self.request.parallel_tool_calls
+        if self.request.parallel_tool_calls is not None:
+            self._put_option(chat, "parallel_tool_calls", self.request.parallel_tool_calls)
 
     def _put_format(self, chat: ChatRequest, *, forced: bool) -> None:
         text_format = self.request.text.format if self.request.text else None
@@ -184,6 +188,10 @@ class _Options:
             return
         if forced and not self.profile.format_with_tools:
             self.notes.append("text.format: left out, since a tool must be called")
+            return
+        if text_format.type == "json_schema" and not self.profile.json_schema:
+            self.notes.append("text.format: this upstream takes no schema; sent as json_object")
+            chat["response_format"] = {"type": "json_object"}
             return
         chat["response_format"] = _response_format(text_format, strict=self.profile.strict)
 
@@ -243,10 +251,14 @@ class _Options:
         for name, value in given.items():
             if value is None:
                 continue
-            if name in self.profile.options:
-                _put(chat, name, value)
-            elif name != "metadata":
-                self.notes.append(f"{name}: not taken by this upstream")
+            if name in self.profile.options or name != "metadata":  # metadata is the client's own
+                self._put_option(chat, name, value)
+
+    def _put_option(self, chat: ChatRequest, name: str, value: Any) -> None:
+        if self._takes(name):
+            _put(chat, name, value)
+        else:
+            self.notes.append(f"{name}: not taken by this upstream")
 
     def _takes(self, name: str) -> bool:
         return name in self.profile.options

@@ -71,13 +71,18 @@ class Toolbox:
     by_key: dict[Key, Declared] = field(default_factory=dict)
     by_chat_name: dict[str, Declared] = field(default_factory=dict)
     hosted: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, tools: Iterable[Tool], namespace: str | None = None) -> None:
         """Declare tools, those of namespaces included."""
         for tool in tools:
             match tool:
                 case NamespaceTool():
+                    if tool.description:
+                        self.notes.append(f"tools: the description of namespace {tool.name!r} was left out")
                     self.add(tool.tools, None if tool.name in TOP_LEVEL_NAMESPACES else tool.name)
+                case BuiltInTool() if _runs_elsewhere(tool):
+                    self.hosted.append(tool.type)
                 case ToolSearchTool(execution="client") | FunctionTool() | CustomTool() | BuiltInTool():
                     self._declare(tool, namespace)
                 case ToolSearchTool() | HostedTool():
@@ -147,6 +152,19 @@ def _hashed(namespace: str | None, name: str, salt: str = "") -> str:
     return f"{safe[: NAME_LIMIT - 9]}_{digest}"
 
 
+def _runs_elsewhere(tool: BuiltInTool) -> bool:
+    """Whether a shell is to run in a container of the API's own."""
+    return bool((tool.environment or {}).get("type", "local") != "local")
+
+
+def _skills(tool: BuiltInTool) -> str:
+    """The skills that lie in a local shell's environment, as the model should know them."""
+    skills = (tool.environment or {}).get("skills")
+    told = [skill for skill in skills if isinstance(skill, dict)] if isinstance(skills, list) else []
+    lines = [f"- {skill.get('name')} ({skill.get('path')}): {skill.get('description')}" for skill in told]
+    return "\n".join(["", "", "Skills, each a folder with a SKILL.md:", *lines]) if lines else ""
+
+
 def _has_grammar(tool: CustomTool) -> bool:
     return tool.format is not None and tool.format.type == "grammar"
 
@@ -170,7 +188,9 @@ def _function(
         case BuiltInTool():
             built_in = BUILT_IN[tool.type]
             return ChatFunction(
-                name=chat_name, description=built_in.description, parameters=built_in.parameters
+                name=chat_name,
+                description=built_in.description + _skills(tool),
+                parameters=built_in.parameters,
             )
         case _:
             assert_never(tool)

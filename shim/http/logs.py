@@ -82,7 +82,7 @@ def _turn_fields(call: Call) -> dict[str, Any]:
         "output_tokens": summary.output_tokens,
         "cached_tokens": summary.cached_tokens,
         "attempts": summary.attempts,
-        "notes": len(summary.notes),
+        "notes": list(summary.notes),
     }
 
 
@@ -90,7 +90,8 @@ def call_line(fields: dict[str, Any]) -> str:
     """The fields as one line of words: what was asked and how it ended first, `name=value` after."""
     lead = ("method", "path", "status", "outcome")
     words = [word(fields[name]) for name in lead if name in fields]
-    return " ".join(words + [f"{name}={word(value)}" for name, value in fields.items() if name not in lead])
+    counted = {**fields, "notes": len(fields["notes"])} if "notes" in fields else fields
+    return " ".join(words + [f"{name}={word(value)}" for name, value in counted.items() if name not in lead])
 
 
 def word(value: object) -> str:

@@ -45,7 +45,17 @@ def scrub(fault: Fault, key: str | None) -> Fault:
         return fault
     for name in ("message", "code", "param"):
         text = getattr(fault, name)
-        if text and key in text:
-            setattr(fault, name, text.replace(key, "[key]"))
+        if text:
+            setattr(fault, name, _blotted(text, key))
     fault.args = (fault.message,)
     return fault
+
+
+def _blotted(text: str, key: str) -> str:
+    """A text without the key, and without the head of it that a cut has left at its end."""
+    text = text.replace(key, "[key]")
+    bare = text.rstrip("…")
+    for length in range(len(key) - 1, _SECRET_LENGTH - 1, -1):
+        if bare.endswith(key[:length]):
+            return bare[:-length] + "[key]" + text[len(bare) :]
+    return text

@@ -3,7 +3,7 @@
 The request is repeated there with the same method, body and key, so it goes only where the key may go:
 
 * the base URL's own origin;
-* over https, its host's registrable domain with all subdomains, at the standard or the base's own port;
+* over https, subdomains of its host, and for The Grid its whole domain, at the standard or the base's own port;
 * hosts that the setting `trusted_hosts` names (`host`, `host:port` or `*.domain`);
 * from loopback to loopback.
 
@@ -21,7 +21,7 @@ from http import HTTPStatus
 import httpx
 
 from shim.errors import UpstreamFault
-from shim.upstream.urls import is_loopback, is_plain_host, origin, port, registrable_domain
+from shim.upstream.urls import GRID_DOMAIN, is_loopback, is_plain_host, is_within, origin, port
 
 MOST_HOPS = 5
 FOLLOWED = frozenset({HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT})
@@ -50,12 +50,13 @@ class Trust:
         )
 
     def _is_kin(self, target: httpx.URL) -> bool:
-        domain = registrable_domain(self.base.host)
+        """Whether it is a subdomain of the base's host; neighbours under one domain may be strangers."""
+        base = self.base.host.rstrip(".").lower()
+        domain = GRID_DOMAIN if is_within(base, GRID_DOMAIN) else base
         return (
-            domain is not None
-            and target.scheme == "https"
+            target.scheme == "https"
             and port(target) in {HTTPS_PORT, port(self.base)}
-            and registrable_domain(target.host) == domain
+            and is_within(target.host, domain)
         )
 
 

@@ -1,7 +1,7 @@
 """When to try again, and how long to wait before.
 
-A request is repeated only before the first byte of a good answer, and only if the upstream cannot have accepted it: it
-said so with a status of `RETRIED`, or the connection was never made. What was sent and then lost is not
+A request is repeated only before the first byte of a good answer: when the upstream refused it with a status of
+`RETRIED` (The Grid bills no failed request), or when the connection was never made. What was sent and then lost is not
 repeated, since it may be running and billed. The one exception is a kept connection that breaks at once and without a
 byte of answer: the upstream had closed it before the request came. `shim.upstream.troubles` draws that line.
 

@@ -73,6 +73,11 @@ class ChatStream:
         self.headers: Mapping[str, str] = response.headers
         self.attempts = attempts
         self._body = Body(response, silence_seconds)
+        self._done = False
+
+    def settle(self) -> None:
+        """Say that nothing more is wanted: the end of the body is awaited for a moment only."""
+        self._done = True
 
     async def reads(self) -> AsyncGenerator[list[str], None]:
         """The SSE payloads, those of one network read together.
@@ -84,17 +89,16 @@ class ChatStream:
         """
         reader = PayloadReader()
         data: bytes | None = b""
-        done = False
         while data is not None:
-            data = await self._next(done=done)
+            data = await self._next()
             payloads = await self._parse(reader, data)
             if payloads:
-                done = done or DONE in payloads
+                self._done = self._done or DONE in payloads
                 yield payloads
 
-    async def _next(self, *, done: bool) -> bytes | None:
+    async def _next(self) -> bytes | None:
         """The next bytes; after `[DONE]` nothing that happens matters any more."""
-        if not done:
+        if not self._done:
             return await self._body.read()
         with suppress(UpstreamFault):
             return await self._body.read(LINGER_SECONDS)

@@ -1,4 +1,4 @@
-"""What URLs mean to the shim: the base URL as users paste it, origins, loopback, registrable domains.
+"""What URLs mean to the shim: the base URL as users paste it, origins, loopback, kinship of hosts.
 
 Pure. Whether a redirect may be followed is decided in `shim.upstream.redirects`.
 """
@@ -10,36 +10,11 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import httpx
 
-from shim.core.profile import GRID
-
 _PASTED = re.compile(r"(/chat/completions|/completions|/responses|/models|/+)$")
 _DOUBLED = re.compile(r"/v1(/v1)+$")
 _WRAPPING = " \t\r\n\f\v\"'`<>"
+GRID_DOMAIN = "thegrid.ai"
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?|[0-9a-f:.]*:[0-9a-f:.]*")
-
-_SHARED_SUFFIXES = frozenset(
-    {
-        "amazonaws.com",
-        "appspot.com",
-        "azure.com",
-        "azurewebsites.net",
-        "cloudfront.net",
-        "fly.dev",
-        "github.io",
-        "herokuapp.com",
-        "modal.run",
-        "netlify.app",
-        "ngrok.app",
-        "ngrok.io",
-        "onrender.com",
-        "pages.dev",
-        "run.app",
-        "trycloudflare.com",
-        "vercel.app",
-        "workers.dev",
-    }
-)
-"""Domains under which strangers live side by side."""
 
 
 def normalise_base_url(text: str) -> str:
@@ -56,7 +31,7 @@ def normalise_base_url(text: str) -> str:
         raise ValueError("The upstream's base URL must not contain a user name or password.")
     if url.query or url.fragment:
         raise ValueError("The upstream's base URL must not contain a query or fragment.")
-    if url.scheme == "http" and registrable_domain(url.host) == GRID_DOMAIN:
+    if url.scheme == "http" and is_within(url.host, GRID_DOMAIN):
         raise ValueError(f"The key would travel in clear: use https:// for {url.host}.")
     return f"{url.scheme}://{url.netloc.decode('ascii')}{_trimmed(url.raw_path.decode('ascii'))}"
 
@@ -117,26 +92,10 @@ def port(url: httpx.URL) -> int:
     return url.port or (443 if url.scheme == "https" else 80)
 
 
-def registrable_domain(host: str) -> str | None:
-    """The domain that belongs to one owner: the last two labels, or three where two are shared.
-
-    Without a public suffix list this errs on the narrow side: under a country's top level domain a short second label
-    (`co.uk`, `com.au`) is taken for a registry's, and hosting platforms' domains are known by name.
-
-    Returns:
-        None for addresses, single labels, and hosts that are a shared suffix themselves.
-    """
-    labels = host.rstrip(".").lower().split(".")
-    if len(labels) < 2 or not all(labels) or _address(host) is not None:  # noqa: PLR2004 -- name.tld
-        return None
-    wanted = 3 if _is_shared(labels[-2:]) else 2
-    return ".".join(labels[-wanted:]) if len(labels) >= wanted else None
-
-
-def _is_shared(labels: list[str]) -> bool:
-    second, top = labels
-    country_registry = len(top) == 2 and len(second) <= 3  # noqa: PLR2004 -- co.uk, com.au
-    return country_registry or ".".join(labels) in _SHARED_SUFFIXES
+def is_within(host: str, domain: str) -> bool:
+    """Whether a host is a domain or one of its subdomains."""
+    name = host.rstrip(".").lower()
+    return name == domain or name.endswith(f".{domain}")
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
@@ -144,6 +103,3 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
         return ip_address(host.strip("[]"))
     except ValueError:
         return None
-
-
-GRID_DOMAIN = registrable_domain(httpx.URL(GRID.base_url).host)

@@ -74,6 +74,7 @@ class LocalShellCall(Inbound):
     """A call of the built-in `local_shell` tool; `action` holds command, env, timeout_ms and more."""
 
     type: Literal["local_shell_call"]
+    id: str | None = None
     call_id: str
     action: Json
 

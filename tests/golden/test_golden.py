@@ -71,6 +71,9 @@ class RecordedStream:
         self.headers = {}
         self.attempts = 1
 
+    def settle(self) -> None:
+        """Nothing more is wanted."""
+
     async def reads(self):
         reader = PayloadReader()
         for event in self.data.split(b"\n\n"):

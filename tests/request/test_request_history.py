@@ -534,3 +534,30 @@ def test_reasoning_and_compaction_that_the_real_sealer_sealed_are_opened_again()
     assert translation.chat["messages"][0] == user("<conversation_summary>\nso far\n</conversation_summary>")
     assert translation.chat["messages"][1]["reasoning_content"] == "thought"
     assert translation.notes == ("input[2].encrypted_content: made elsewhere, cannot be read",)
+
+
+def test_a_local_shells_output_may_name_its_call_by_the_items_id():
+    call = {"type": "local_shell_call", "id": "lsh_1", "call_id": "c", "action": {"command": ["ls"]}}
+    messages = messages_of(
+        user("Hi"), call, {"type": "local_shell_call_output", "id": "lsh_1", "output": "a.txt"}
+    )
+    assert messages[-1] == {"role": "tool", "tool_call_id": "c", "content": "a.txt"}
+
+
+@pytest.mark.parametrize(
+    "aside", [{"type": "web_search_call", "id": "ws_1", "status": "completed"}, user("And hurry")]
+)
+def test_reasoning_of_the_running_tool_loop_goes_back_whatever_stands_within(aside):
+    reasoning = {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm"}]}
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "ok"}
+    within = [reasoning, call, aside] if "role" in aside else [reasoning, aside, call]
+    messages = messages_of(user("Hi"), *within, output)
+    (assistant,) = [message for message in messages if message["role"] == "assistant"]
+    assert assistant["reasoning_content"] == "Hm"
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool", "user"]
+
+
+def test_who_speaks_among_agents_is_noted():
+    said = {"type": "agent_message", "author": "/root", "recipient": "/root/a", "content": "Add 2 and 2"}
+    assert any("author and recipient" in note for note in notes_of(said))

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from request_asks import EFFORTS, MAX, assert_accepted, chat_of, function, reasoning, target, translate, user
+from request_asks import (
+    EFFORTS,
+    MAX,
+    assert_accepted,
+    chat_of,
+    function,
+    notes_of,
+    reasoning,
+    target,
+    translate,
+    user,
+)
 
 from shim.core.profile import PRESETS, Instrument
 from shim.core.request import EFFORTS as ALL_EFFORTS
@@ -303,3 +314,23 @@ def test_a_model_name_stands_for_an_instrument(model, instrument):
 
 def test_without_a_default_no_family_stands_for_anything():
     assert Aliases(families=("gpt-*",)).resolve("gpt-5", frozenset()) == "gpt-5"
+
+
+def test_an_upstream_without_schemas_is_asked_for_an_object():
+    text = {"format": {"type": "json_schema", "name": "a", "schema": {"type": "object"}}}
+    result = translate([user("Hi")], target(json_schema=False), text=text)
+    assert result.chat["response_format"] == {"type": "json_object"}
+    assert any(note.startswith("text.format: this upstream takes no schema") for note in result.notes)
+
+
+def test_includes_that_nothing_answers_are_noted():
+    notes = notes_of(user("Hi"), include=["reasoning.encrypted_content", "file_search_call.results"])
+    assert [note for note in notes if "include" in note] == [
+        "include: 'file_search_call.results' is not known"
+    ]
+
+
+def test_parallel_calls_that_an_upstream_cannot_steer_are_noted():
+    tools = [{"type": "function", "name": "f"}]
+    result = translate([user("Hi")], target(options=frozenset()), tools=tools, parallel_tool_calls=False)
+    assert "parallel_tool_calls: not taken by this upstream" in result.notes

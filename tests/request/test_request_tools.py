@@ -13,6 +13,7 @@ from request_asks import (
     chat_of,
     function,
     messages_of,
+    notes_of,
     output,
     target,
     translate,
@@ -70,7 +71,7 @@ def test_strictness_is_said_only_where_it_was_asked_for(strict):
 
 
 def test_an_upstream_that_does_not_know_strict_is_not_told_of_it():
-    to = target(PRESETS["deepseek"])
+    to = target(PRESETS["deepseek"], json_schema=True)
     chat = chat_of(
         "hi",
         to,
@@ -418,3 +419,23 @@ def test_a_schema_stays_where_no_call_is_forced_or_where_the_upstream_takes_both
     assert "response_format" in chat_of("hi", tools=TOOLS, tool_choice=choice, text=FORMAT)
     both = target(replace(PRESETS["grid"], format_with_tools=True))
     assert "response_format" in chat_of("hi", both, tools=TOOLS, tool_choice="required", text=FORMAT)
+
+
+def test_a_shell_in_a_container_of_the_apis_own_is_hosted():
+    shell = {"type": "shell", "environment": {"type": "container_auto"}}
+    assert "tools" not in chat_of([user("Hi")], tools=[shell])
+    assert any("'shell' would run" in note for note in notes_of(user("Hi"), tools=[shell]))
+
+
+def test_the_skills_of_a_local_shell_stand_in_its_description():
+    skill = {"name": "pdf", "description": "Reads PDFs", "path": "/skills/pdf"}
+    shell = {"type": "shell", "environment": {"type": "local", "skills": [skill, "junk"]}}
+    (tool,) = chat_of([user("Hi")], tools=[shell])["tools"]
+    assert tool["function"]["description"].endswith("- pdf (/skills/pdf): Reads PDFs")
+
+
+def test_what_a_namespace_says_of_itself_is_noted():
+    space = {"type": "namespace", "name": "mcp__demo", "description": "Demo", "tools": []}
+    assert "tools: the description of namespace 'mcp__demo' was left out" in notes_of(
+        user("Hi"), tools=[space]
+    )

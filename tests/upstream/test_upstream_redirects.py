@@ -21,6 +21,7 @@ GRID = "https://api.thegrid.ai/v1"
         ("http://127.0.0.1:8000/v1", "http://localhost:9000/x", ()),
         ("http://10.0.0.1:8000/v1", "http://10.0.0.1:8000/x", ()),
         ("http://api.example.com/v1", "https://api.example.com/x", ()),
+        ("https://example.com/v1", "https://api.example.com/x", ()),
     ],
 )
 def test_the_key_goes_to_those_who_may_see_it(base, target, trusted):
@@ -44,6 +45,8 @@ def test_the_key_goes_to_those_who_may_see_it(base, target, trusted):
         ("https://one.herokuapp.com/v1", "https://two.herokuapp.com/x", ()),
         ("https://one.co.uk/v1", "https://two.co.uk/x", ()),
         ("http://api.example.com/v1", "http://other.example.com/x", ()),
+        ("https://api.example.com/v1", "https://other.example.com/x", ()),
+        ("https://mine.ngrok-free.app/v1", "https://theirs.ngrok-free.app/x", ()),
     ],
 )
 def test_the_key_goes_to_nobody_else(base, target, trusted):
