@@ -74,6 +74,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.done: list[dict[str, Any]] = []
+        self.cut: set[int] = set()
         self.item: dict[str, Any] | None = None
         self.identities: set[str] = set()
         self.response_id = ""
@@ -111,7 +112,7 @@ class Reader:
             self.end(kind, response)
             return
         assert response["status"] == "in_progress"
-        assert response["output"][: len(self.done)] == self.done
+        self.check_told(response["output"])
         assert len(response["output"]) == len(self.done) + (self.item is not None)
         assert (response["usage"], response["error"], response["completed_at"]) == (None, None, None)
 
@@ -124,10 +125,13 @@ class Reader:
         if kind == "response.failed":
             assert response["usage"] is None
             assert response["error"]["code"]
-            told = response["output"][: len(self.done)]
+            assert not self.cut
             assert len(response["output"]) == len(self.done) + (self.item is not None)
         else:
-            assert self.item is None, "an item is open at the end"
+            if self.item is not None:
+                self.abandon()
+            assert len(response["output"]) == len(self.done)
+            assert kind == "response.incomplete" or not self.cut, "an item is open at the end"
             assert set(response["usage"]) == {
                 "input_tokens",
                 "input_tokens_details",
@@ -135,13 +139,36 @@ class Reader:
                 "output_tokens_details",
                 "total_tokens",
             }
-            told = response["output"]
-        assert told == self.done
+            if response["incomplete_details"] == {"reason": "content_filter"}:
+                calls = [item for at, item in enumerate(self.done) if at not in self.cut]
+                assert not [item for item in calls if "call_id" in item], "a filtered answer released a call"
+        self.check_told(response["output"])
+
+    def check_told(self, output: list[dict[str, Any]]) -> None:
+        """What was done stands in the output as it was told; what was cut stands there unfinished."""
+        for at, item in enumerate(self.done):
+            if at in self.cut:
+                assert {key: output[at][key] for key in ("id", "type", "call_id")} == {
+                    key: item[key] for key in ("id", "type", "call_id")
+                }
+                assert output[at]["status"] in ("incomplete", "in_progress")
+            else:
+                assert output[at] == item
+
+    def abandon(self) -> None:
+        """A call that was cut has no end."""
+        assert self.item is not None
+        assert "call_id" in self.item, "two items are open"
+        assert self.told is None, "a call that was cut was told whole"
+        self.cut.add(len(self.done))
+        self.done.append(self.item)
+        self.item = None
 
     # -- items ------------------------------------------------------------------------------------------------
 
     def added(self, event: dict[str, Any]) -> None:
-        assert self.item is None, "two items are open"
+        if self.item is not None:
+            self.abandon()
         assert event["output_index"] == len(self.done), "an output_index was left out or used twice"
         item = event["item"]
         assert item["id"].startswith(PREFIXES[item["type"]])
@@ -266,6 +293,7 @@ class Reader:
         assert self.part is None, "a part is open at the end of its item"
         for key in ("id", "type", "call_id", "name", "namespace", "role", "execution"):
             assert item.get(key) == begun.get(key), f"{key} changed"
+        assert "call_id" not in item or item["status"] == "completed", "a call that was cut is done"
         self.check_whole(item)
         self.done.append(item)
         self.item = None

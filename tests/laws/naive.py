@@ -14,8 +14,14 @@ def predicted(script: Script, telling: Telling) -> dict[str, Any]:
     """The parts of the final response that depend on what the model said."""
     cut = script.finish in ("length", "content_filter")
     items = _items(script, telling)
-    if cut and items:
+    if script.finish == "content_filter" and script.calls:
+        del items[
+            len(items) - len(script.calls) + 1 :
+        ]  # the first call was told as it grew, the others never
+    if items and (script.finish == "content_filter" or (cut and not _last_call_is_whole(script))):
         _mark_cut(items[-1])
+        if items[-1]["type"] == "function_call":
+            items[-1]["arguments"] = script.calls[0 if script.finish == "content_filter" else -1].text
     response = {
         "status": "incomplete" if cut else "completed",
         "incomplete_details": {"reason": _REASONS[script.finish]} if cut else None,
@@ -30,6 +36,11 @@ def predicted(script: Script, telling: Telling) -> dict[str, Any]:
 
 
 _REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
+
+
+def _last_call_is_whole(script: Script) -> bool:
+    """Whether the limit came after the last call; without any arguments that is not known."""
+    return bool(script.calls) and script.calls[-1].text != ""
 
 
 def _items(script: Script, telling: Telling) -> list[dict[str, Any]]:

@@ -135,13 +135,13 @@ _said = {
     "tool_search": _objects,
     "shell": st.builds(
         _without_none,
-        commands=st.lists(texts, max_size=3),
+        commands=st.lists(texts, min_size=1, max_size=3),
         timeout_ms=_numbers,
         max_output_length=_numbers,
     ),
     "local_shell": st.builds(
         _without_none,
-        command=st.lists(texts, max_size=3),
+        command=st.lists(texts, min_size=1, max_size=3),
         working_directory=st.none() | texts,
         env=st.none() | st.dictionaries(texts, texts, max_size=2),
         timeout_ms=_numbers,

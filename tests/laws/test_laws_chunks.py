@@ -130,6 +130,33 @@ def test_url_citations_become_annotations_and_other_kinds_are_passed_over():
     assert message["content"][0]["annotations"] == [expected]
 
 
+_CITED = [{"url_citation": {"url": "https://example.com"}}]
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [delta(annotations=_CITED), delta(reasoning_content="hm")],
+        [delta(reasoning_content="hm"), delta(annotations=_CITED)],
+        [delta(tool_calls=[entry(0, "a", "get_weather", "{}")]), delta(annotations=_CITED)],
+        [delta(tool_calls=[entry(0, "a", "get_weather", "{}")]), delta(content=" \n")],
+    ],
+)
+def test_stray_sources_and_white_space_open_no_message(chunks):
+    (item,) = output(*chunks, delta("stop"))
+    assert item["type"] != "message"
+
+
+def test_a_source_after_a_refusal_opens_no_part():
+    (message,) = output(delta(refusal="No."), delta("stop", annotations=_CITED))
+    assert [part["type"] for part in message["content"]] == ["refusal"]
+
+
+def test_a_source_belongs_to_text_that_was_still_held_back():
+    (message,) = output(delta(content="<"), delta(annotations=_CITED), delta("stop"))
+    assert (message["content"][0]["text"], len(message["content"][0]["annotations"])) == ("<", 1)
+
+
 def test_a_citation_beside_a_refusal_belongs_to_the_text_before_it():
     cited = [{"url_citation": {"url": "https://example.com"}}]
     (message,) = output(delta(content="Text"), delta("stop", refusal="No.", annotations=cited))
@@ -163,7 +190,11 @@ def test_the_served_model_stands_beside_the_requested_one():
     [
         ("stop", "completed", None),
         ("tool_calls", "completed", None),
-        ("anything", "completed", None),
+        ("STOP", "completed", None),
+        ("eos_token", "completed", None),
+        ("end-turn", "completed", None),
+        ("sensitive", "incomplete", {"reason": "content_filter"}),
+        ("PROHIBITED_CONTENT", "incomplete", {"reason": "content_filter"}),
         ("length", "incomplete", {"reason": "max_output_tokens"}),
         ("MAX_TOKENS", "incomplete", {"reason": "max_output_tokens"}),
         ("content_filter", "incomplete", {"reason": "content_filter"}),
@@ -174,6 +205,105 @@ def test_the_finish_reason_decides_the_status(reason, status, details):
     response = final(tell(delta(content="Hi"), delta(reason)))
     assert (response["status"], response["incomplete_details"]) == (status, details)
     assert response["output"][0]["status"] == status
+
+
+@pytest.mark.parametrize(
+    "reason", ["insufficient_system_resource", "network_error", "abort", "timeout", "malformed_function_call", "error", "?"]
+)  # fmt: skip
+def test_a_finish_reason_that_nobody_knows_is_a_failure_and_releases_no_call(reason):
+    events = tell(delta(tool_calls=[entry(0, "a", "get_weather", "{}")]), delta(reason))
+    check(events)
+    error = final(events)["error"]
+    assert (error["code"], reason in error["message"]) == ("server_error", True)
+    assert not [event for event in events if event["type"] == "response.output_item.done"]
+
+
+@pytest.mark.parametrize("reason", ["", "null", "NULL", None])
+def test_a_finish_reason_that_is_none_does_not_finish(reason):
+    (message,) = output(delta(reason, content="a"), delta("stop", content="b"))
+    assert message["content"][0]["text"] == "ab"
+
+
+def done_calls(events):
+    return [
+        event["item"]["call_id"]
+        for event in events
+        if event["type"] == "response.output_item.done" and "call_id" in event["item"]
+    ]
+
+
+def test_a_filtered_answer_releases_no_call():
+    first, second = entry(0, "a", "get_weather", "{}"), entry(1, "b", "shell", '{"commands":["ls"]}')
+    events = tell(delta(tool_calls=[first, second]), delta("content_filter", content="Sorry"))
+    check(events)
+    assert done_calls(events) == []
+    call, message = final(events)["output"]
+    assert (call["call_id"], call["status"], call["arguments"]) == ("a", "incomplete", "{}")
+    assert (message["type"], message["status"]) == ("message", "incomplete")
+
+
+@pytest.mark.parametrize("cut", ['{"commands":["rm -rf /tmp/x', '{"commands":["rm"]', "", " "])
+def test_at_the_limit_whole_calls_are_released_and_the_cut_one_is_not(cut):
+    first, second = entry(0, "a", "get_weather", "{}"), entry(1, "b", "shell", cut)
+    events = tell(delta(tool_calls=[first, second]), delta("length"))
+    check(events)
+    assert done_calls(events) == ["a"]
+    assert [item["status"] for item in final(events)["output"]] == ["completed", "incomplete"]
+
+
+def test_at_the_limit_a_cut_call_before_a_whole_one_stays_incomplete():
+    first, second = entry(0, "a", "get_weather", '{"a'), entry(1, "b", "get_weather", "{}")
+    events = tell(delta(tool_calls=[first, second]), delta("length"))
+    check(events)
+    assert done_calls(events) == ["b"]
+    assert [item["status"] for item in final(events)["output"]] == ["incomplete", "completed"]
+
+
+@pytest.mark.parametrize(("name", "cut"), [("get_weather", None), (None, "")])
+def test_a_call_cut_before_anything_of_it_could_be_told_is_no_failure(name, cut):
+    events = tell(delta(content="Hi"), delta(tool_calls=[entry(0, "a", name, cut)]), delta("length"))
+    check(events)
+    assert final(events)["status"] == "incomplete"
+    assert done_calls(events) == []
+
+
+def test_a_patch_cut_before_its_file_is_known_is_not_told():
+    events = tell(delta(tool_calls=[entry(0, "a", "apply_patch", '{"type":"cre')]), delta("length"))
+    check(events)
+    assert final(events)["output"] == []
+
+
+def test_a_patch_cut_before_its_file_is_known_leaves_no_gap():
+    first, second = entry(0, "a", "apply_patch", '{"type":"cre'), entry(1, "b", "get_weather", "{}")
+    events = tell(delta(tool_calls=[first, second]), delta("length"))
+    check(events)
+    assert done_calls(events) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("apply_patch", '{"type":"create_file","diff":"+b"}'),
+        ("apply_patch", '["x"]'),
+        ("apply_patch", "no JSON"),
+        ("apply_patch", '{"type":"create_file","path":"a","diff":"+b'),
+        ("shell", "{}"),
+        ("shell", ""),
+        ("shell", "ls -la"),
+        ("shell", '{"commands":["ls'),
+        ("local_shell", '{"command":[]}'),
+        ("local_shell", '{"command":null}'),
+        ("local_shell", '{"command":5}'),
+        ("local_shell", "junk"),
+    ],
+)
+@pytest.mark.parametrize("before", [[], [entry(0, "a", "get_weather", "{}")]])
+def test_a_built_in_call_that_says_nothing_to_run_is_a_failure_and_releases_no_call(name, arguments, before):
+    events = tell(delta(tool_calls=[*before, entry(1, "b", name, arguments)]), delta("tool_calls"))
+    check(events)
+    assert done_calls(events) == []
+    assert final(events)["error"]["code"] == "server_error"
+    assert name in final(events)["error"]["message"]
 
 
 def test_what_follows_the_finish_reason_is_not_read_except_usage():
@@ -454,8 +584,10 @@ def _patch(**said):
             '{"type":"create_file","path":"a","type":"delete_file","path":"b"}',
             {"type": "create_file", "path": "a", "diff": ""},
         ),
-        ('["x"]', {"type": "update_file", "path": "", "diff": ""}),
-        ("no JSON", {"type": "update_file", "path": "", "diff": ""}),
+        (
+            _patch(operation={"type": "create_file", "path": "a", "diff": "+b"}),
+            {"type": "create_file", "path": "a", "diff": "+b"},
+        ),
     ],
 )
 def test_a_patch_is_told_in_whatever_order_its_fields_come(arguments, expected):
@@ -501,14 +633,39 @@ def test_a_shell_command_that_was_cut_is_told_as_far_as_it_came():
 
 def test_a_shell_elsewhere_has_no_environment():
     (call,) = output(
-        delta("stop", tool_calls=[entry(0, "a", "shell", "{}")]), box=toolbox([{"type": "shell"}])
+        delta("stop", tool_calls=[entry(0, "a", "shell", '{"commands":["ls"]}')]),
+        box=toolbox([{"type": "shell"}]),
     )
     assert "environment" not in call
 
 
 @pytest.mark.parametrize(
-    ("command", "expected"),
-    [(["ls", 5], ["ls", "5"]), ("ls 'a b'", ["ls", "a b"]), ("it's", ["it's"]), (None, []), (5, [])],
+    ("said", "commands", "timeout"),
+    [
+        ({"command": "ls"}, ["ls"], None),
+        ({"commands": "ls"}, ["ls"], None),
+        ({"command": ["ls", "a b"], "timeout_ms": 5}, ["ls 'a b'"], 5),
+        ({"action": {"commands": ["ls", "pwd"], "timeout_ms": 5}}, ["ls", "pwd"], 5),
+        ({"action": {"type": "exec", "command": ["ls"]}}, ["ls"], None),
+        ({"commands": ["ls"], "note": {"command": "x"}}, ["ls"], None),
+    ],
+)
+def test_shell_commands_are_found_in_whatever_the_model_wrote(said, commands, timeout):
+    for pieces in ([json.dumps(said)], list(json.dumps(said))):
+        (call,) = called(entry(0, "a", "shell", ""), *(entry(0, arguments=piece) for piece in pieces))
+        assert (call["action"]["commands"], call["action"]["timeout_ms"]) == (commands, timeout)
+
+
+@pytest.mark.parametrize(
+    "said", ['{"command":["a\\ud83d"]}', '{"action":{"type":"exec","command":["a\\ud83d"]}}']
+)
+def test_a_local_shell_command_survives_wrappers_and_lone_surrogates(said):
+    (call,) = called(entry(0, "a", "local_shell", said))
+    assert call["action"]["command"] == ["a\ufffd"]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"), [(["ls", 5], ["ls", "5"]), ("ls 'a b'", ["ls", "a b"]), ("it's", ["it's"])]
 )
 def test_a_local_shell_command_is_an_argument_vector(command, expected):
     said = json.dumps({"command": command, "env": {"A": 1}, "timeout_ms": "5", "working_directory": 5})
