@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import isnan
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic_core import from_json, to_json
 
+from shim.core.dialects import LeftCall, left_calls
 from shim.core.faults import clean, fault_from_error
 from shim.core.jsonstrings import StringScanner, scrubbed
-from shim.core.text import CALL_CLOSE, CALL_OPEN, Joiner, TagSplitter, scrub
+from shim.core.text import Joiner, TagSplitter, scrub
 from shim.errors import UpstreamFault
 from shim.wire.base import Json
 from shim.wire.output import Logprob, TopLogprob, UrlCitation
@@ -173,6 +175,34 @@ class _Call:
         return self.scanner.complete
 
 
+class _Entry(NamedTuple):
+    """One entry of `tool_calls`; what it lacks is None or empty."""
+
+    place: int | None
+    call_id: str
+    name: str
+    arguments: str
+
+
+def _read_entry(entry: Json) -> _Entry:
+    function = entry.get("function")
+    function = function if isinstance(function, dict) else {}
+    name, call_id = scrub(_string(function.get("name"))), scrub(_string(entry.get("id")))
+    return _Entry(_index(entry.get("index")), call_id, name, _arguments(function.get("arguments")))
+
+
+def _index(value: Any) -> int | None:
+    """A number, or one in quotes."""
+    if isinstance(value, str) and len(value) < _LONGEST_INDEX and value.isascii() and value.isdigit():
+        return int(value)
+    return value if type(value) is int else None
+
+
+_LONGEST_INDEX = 9
+_ASIDE = ("think", "call")
+"""States of the tag splitter in which content is not the answer's text."""
+
+
 @dataclass(slots=True)
 class ChunkReader:
     """Reads the chunks of one answer.
@@ -192,9 +222,13 @@ class ChunkReader:
     _tags: TagSplitter = field(init=False)
     _logprobs: list[Logprob] = field(default_factory=list)
     _served: Served | None = None
+    _beginnings: frozenset[str] = field(init=False)
+    _touched: _Call | None = None
 
     def __post_init__(self) -> None:
-        self._tags = TagSplitter(calls=bool(self.names))
+        self._tags = TagSplitter(self._is_call if self.names else None)
+        ordered = sorted(self.names)
+        self._beginnings = frozenset(name for name, other in pairwise(ordered) if other.startswith(name))
 
     def read(self, chunk: Json) -> list[Delta]:
         """The deltas of a chunk, or of a whole completion.
@@ -224,7 +258,8 @@ class ChunkReader:
         return [served]
 
     def _choice(self, choice: Json, deltas: list[Delta]) -> None:
-        body = choice.get("delta") or choice.get("message") or {}
+        given = choice.get("delta")
+        body = (choice.get("message") if given is None else given) or {}
         if not isinstance(body, dict):
             raise UpstreamFault("The upstream sent a chunk whose delta is not an object.")
         if body.get("content") is not None:
@@ -267,7 +302,11 @@ class ChunkReader:
             self._add_text(text, deltas)
 
     def _add_text(self, text: str, deltas: list[Delta]) -> None:
-        self._route(self._tags.feed(self._text.feed(text)), deltas)
+        aside = self._tags.state in _ASIDE
+        pieces = self._tags.feed(self._text.feed(text))
+        if aside or self._tags.state in _ASIDE or any(kind != "text" for kind, _ in pieces):
+            self._logprobs = []  # they belong to the tags and to what stands between them
+        self._route(pieces, deltas)
 
     def _add_reasoning(self, text: str, deltas: list[Delta]) -> None:
         self._emit(ReasoningText, self._reasoning.feed(text), deltas)
@@ -279,7 +318,7 @@ class ChunkReader:
             elif kind == "text":
                 self._say(text, deltas)
             else:
-                self._call_in_text(text, CALL_CLOSE if kind == "call" else "", deltas)
+                self._calls_in_text(text, deltas)
 
     def _say(self, text: str, deltas: list[Delta]) -> None:
         deltas.append(Text(text, self._logprobs))
@@ -301,62 +340,93 @@ class ChunkReader:
         self._route(self._tags.release(), deltas)
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise UpstreamFault("The upstream sent tool calls that are not a list of objects.")
+        self._touched = None
         for entry in entries:
-            self._tool_call(entry, deltas)
+            self._tool_call(_read_entry(entry), deltas)
 
-    def _tool_call(self, entry: Json, deltas: list[Delta]) -> None:
-        function = entry.get("function")
-        function = function if isinstance(function, dict) else {}
-        name, call_id = scrub(_string(function.get("name"))), scrub(_string(entry.get("id")))
-        arguments = _arguments(function.get("arguments"))
-        call = self._locate(entry.get("index"), call_id, name, arguments)
-        if not call.started and name and call.name != name:
-            call.name += name
-        if text := call.joiner.feed(arguments):
+    def _tool_call(self, said: _Entry, deltas: list[Delta]) -> None:
+        call = self._find(said)
+        if call is not None and _repeats(call, said):
+            return
+        if call is None or self._begins_another(call, said):
+            call = self._begin(said, deltas)
+        self._remember(call, said)
+        if not call.started and said.name and call.name != said.name:
+            call.name += said.name
+        if text := call.joiner.feed(said.arguments):
             call.arguments.append(text)
-        if not call.started and call.name and (call.arguments or call.name in self.names):
+        if not call.started and call.name and (call.arguments or self._is_whole(call.name)):
             self._start(call, deltas)
         elif call.started and text:
             deltas.append(CallArguments(call.key, text))
+
+    def _is_whole(self, name: str) -> bool:
+        """Whether a name without arguments is one of ours, and cannot become the longer name of another."""
+        return name in self.names and name not in self._beginnings
 
     def _start(self, call: _Call, deltas: list[Delta]) -> None:
         call.started = True
         deltas.append(CallStart(call.key, call.call_id, call.name))
         deltas.extend(CallArguments(call.key, text) for text in call.arguments)
 
-    def _locate(self, index: Any, call_id: str, name: str, arguments: str) -> _Call:
-        """The call that an entry belongs to, or a new one."""
-        index = index if isinstance(index, int) and not isinstance(index, bool) else None
-        if index is not None:
-            call = self._by_index.get(index)
-        elif call_id:
-            call = self._by_id.get(call_id)
-        else:
-            call = self._calls[-1] if self._calls else None
-        if call is None or _begins_another(call, call_id, name, arguments):
-            call = _Call(len(self._calls), call_id or None)
-            self._calls.append(call)
-        if index is not None:
-            self._by_index[index] = call
-        if call_id:
-            self._by_id[call_id] = call
-            call.call_id = call.call_id or call_id
+    def _find(self, said: _Entry) -> _Call | None:
+        """The call that an entry seems to belong to."""
+        by_id = self._by_id.get(said.call_id) if said.call_id else None
+        if said.place is not None:
+            return self._by_index.get(said.place) or (None if said.name else by_id)
+        if said.call_id:
+            return by_id
+        return self._calls[-1] if self._calls else None
+
+    def _begin(self, said: _Entry, deltas: list[Delta]) -> _Call:
+        """A new call; the one before it has its whole name by now."""
+        last = self._calls[-1] if self._calls else None
+        if last is not None and not last.started and last.name in self.names:
+            self._start(last, deltas)
+        call = _Call(len(self._calls), said.call_id or None)
+        self._calls.append(call)
         return call
 
-    def _call_in_text(self, text: str, closing: str, deltas: list[Delta]) -> None:
-        """A call that the supplier left in the content; text after all, if it is not one of ours."""
-        try:
-            said = from_json(text.strip())
-        except ValueError:
-            said = None
-        name = _string(said.get("name")) if isinstance(said, dict) else ""
-        if name not in self.names:
-            self._say(f"{CALL_OPEN}{text}{closing}", deltas)
-            return
-        call = _Call(len(self._calls), None, name)
-        self._calls.append(call)
-        call.arguments.append(_arguments(said.get("arguments") or said.get("parameters")) or "{}")
-        self._start(call, deltas)
+    def _remember(self, call: _Call, said: _Entry) -> None:
+        self._touched = call
+        if said.place is not None:
+            self._by_index[said.place] = call
+        if said.call_id:
+            self._by_id[said.call_id] = call
+            call.call_id = call.call_id or said.call_id
+
+    def _begins_another(self, call: _Call, said: _Entry) -> bool:
+        """Whether an entry that seems to belong to `call` begins another one.
+
+        Some suppliers give every call index 0, or neither index nor id. A name beside an id of its own, another
+        name that was declared, a name that differs once arguments have come, or a name after whole arguments, with
+        arguments or within one chunk: each is a new call.
+        """
+        if not said.name:
+            return False
+        if said.call_id and call.call_id and said.call_id != call.call_id:
+            return True
+        if said.name != call.name and {said.name, call.name} <= self.names:
+            return True
+        if not (call.arguments and call.name):
+            return False
+        beside = said.place is None and not said.call_id and call is self._touched
+        return said.name != call.name or bool((said.arguments.strip() or beside) and call.complete())
+
+    def _is_call(self, text: str) -> bool:
+        return bool(self._left_calls(text))
+
+    def _left_calls(self, text: str) -> list[LeftCall]:
+        """The calls that the supplier left in the content; none if one of them is not ours."""
+        calls = left_calls(text)
+        return calls if all(name in self.names for name, _ in calls) else []
+
+    def _calls_in_text(self, text: str, deltas: list[Delta]) -> None:
+        for name, arguments in self._left_calls(text):
+            call = _Call(len(self._calls), None, name)
+            self._calls.append(call)
+            call.arguments.append(_arguments(arguments) or "{}")
+            self._start(call, deltas)
 
     # -- the end ----------------------------------------------------------------------------------------------
 
@@ -382,19 +452,11 @@ class ChunkReader:
             deltas.append(CallArguments(call.key, lost))
 
 
-def _begins_another(call: _Call, call_id: str, name: str, arguments: str) -> bool:
-    """Whether an entry that seems to belong to `call` begins another one.
-
-    Some suppliers give every call index 0, or neither index nor id. A name beside an id of its own, a name that
-    differs once arguments have come, or a name with arguments after whole arguments: each is a new call.
-    """
-    if not name:
+def _repeats(call: _Call, said: _Entry) -> bool:
+    """Whether an entry says a whole call again, as some suppliers do in their last chunk."""
+    if not (said.call_id and said.call_id == call.call_id and said.name == call.name):
         return False
-    if call_id and call.call_id and call_id != call.call_id:
-        return True
-    if not (call.arguments and call.name):
-        return False
-    return name != call.name or bool(arguments.strip() and call.complete())
+    return bool(said.arguments.strip() and call.complete()) and "".join(call.arguments) == said.arguments
 
 
 def _first_choice(chunk: Json) -> Json | None:

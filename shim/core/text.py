@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -52,33 +52,41 @@ def held_back(text: str, tag: str) -> int:
     return 0
 
 
-Kind = Literal["text", "reasoning", "call", "unclosed"]
+Kind = Literal["text", "reasoning", "call"]
 Piece = tuple[Kind, str]
+State = Literal["front", "think", "gap", "body", "peek", "call"]
 
 THINK_TAGS = {"<think>": "</think>", "<thinking>": "</thinking>"}
 CALL_OPEN, CALL_CLOSE = "<tool_call>", "</tool_call>"
+FUNCTION_OPEN = "<function="
+FENCE = "```"
 
 
 @dataclass(slots=True)
 class TagSplitter:
     """Tells reasoning and tool calls that a supplier left in the content from the answer's text.
 
-    Reasoning stands between think tags at the very front. Tool calls stand between `<tool_call>` tags anywhere, and
-    are looked for only if `calls` is set; one that never ends is `unclosed`. White space around the tagged parts and
-    at both ends of reasoning is dropped, as is content that is nothing but white space.
+    Reasoning stands between think tags at the very front, in one block or several; a closing tag without an opening
+    one is text. Tool calls stand between `<tool_call>` tags anywhere but in a Markdown code fence, and are looked for
+    only if `is_call` is given, which judges what stands between the tags; the closing tag may be missing. White
+    space around the tagged parts and at both ends of reasoning is dropped, as is content that is nothing but white
+    space. What only looks like a call is text to the letter.
     """
 
-    calls: bool
-    state: Literal["front", "think", "gap", "body", "call"] = "front"
+    is_call: Callable[[str], bool] | None = None
+    state: State = "front"
     buffer: str = ""
     closing: str = ""
     thought: bool = False
+    seam: str = ""
     blank: list[str] = field(default_factory=list)
     call: list[str] = field(default_factory=list)
+    fenced: bool = False
+    ticks: int = 0
 
     def feed(self, text: str) -> list[Piece]:
         """Split a piece of content; what may yet turn out to be a tag is held back."""
-        if self.state == "body" and not self.calls:
+        if self.state == "body" and self.is_call is None:
             return [("text", text)] if text else []
         pieces: list[Piece] = []
         self.buffer += text
@@ -88,26 +96,42 @@ class TagSplitter:
 
     def flush(self) -> list[Piece]:
         """Everything held back, once no more text will come."""
+        pieces: list[Piece] = []
         if self.state == "call":
-            self.state = "gap"
-            return [("unclosed", "".join(self.call) + self._taken())]
+            self._end_call(self._taken(), "", pieces)
+            return pieces
         return self.release()
 
     def release(self) -> list[Piece]:
         """What may yet become a tag, told as what it is now: something other than content comes next."""
-        if not self.buffer or self.state == "call":
-            return []
-        if self.state == "think":
-            return [("reasoning", self._taken())]
-        self.state = "body"
-        return [("text", self._taken())]
+        pieces: list[Piece] = []
+        if self.state == "peek":
+            self._end_call(self._taken(), "", pieces)
+        elif self.state == "think" and self.buffer:
+            pieces.append(("reasoning", self._with_blank()))
+        elif self.buffer and self.state != "call":
+            self.state = "body"
+            self._tell(self._with_blank(), pieces)
+        return pieces
 
     def _taken(self) -> str:
+        text, self.buffer = self.buffer, ""
+        return text
+
+    def _with_blank(self) -> str:
         """The buffer, which is then empty, with the white space that stood at the front."""
-        text = "".join(self.blank) + self.buffer
-        self.buffer = ""
+        text = "".join(self.blank) + self._taken()
         self.blank.clear()
         return text
+
+    def _tell(self, text: str, pieces: list[Piece]) -> None:
+        """Text of the answer; code fences in it are counted, however they are cut."""
+        if not text:
+            return
+        pieces.append(("text", text))
+        seen = "`" * self.ticks + text
+        self.fenced ^= bool(seen.count(FENCE) % 2)
+        self.ticks = (len(seen) - len(seen.rstrip("`"))) % len(FENCE)
 
     def _step(self, pieces: list[Piece]) -> bool:
         """Take one step; whether there may be another."""
@@ -116,6 +140,7 @@ class TagSplitter:
             "think": self._think,
             "gap": self._gap,
             "body": self._body,
+            "peek": self._peek,
             "call": self._call,
         }[self.state](pieces)
 
@@ -123,19 +148,24 @@ class TagSplitter:
         start = self.buffer.lstrip()
         self.blank.append(self.buffer[: len(self.buffer) - len(start)])
         self.buffer = start
-        for opening, closing in THINK_TAGS.items():
-            if start.startswith(opening):
-                self.state, self.closing, self.buffer = "think", closing, start[len(opening) :]
-                self.blank.clear()
-                return True
-        if self.calls and start.startswith(CALL_OPEN):
-            self.state = "body"
-            self.blank.clear()
+        if self._opens_thought():
             return True
-        if any(opening.startswith(start) for opening in (*THINK_TAGS, CALL_OPEN if self.calls else "")):
+        if self.is_call and start.startswith(CALL_OPEN):
+            self.state = "body"
+            return True
+        if any(opening.startswith(start) for opening in (*THINK_TAGS, CALL_OPEN if self.is_call else "")):
             return False
-        self.state, self.buffer = "body", self._taken()
+        self.state, self.buffer = "body", self._with_blank()
         return True
+
+    def _opens_thought(self) -> bool:
+        for opening, closing in THINK_TAGS.items():
+            if self.buffer.startswith(opening):
+                self.state, self.closing, self.buffer = "think", closing, self.buffer[len(opening) :]
+                self.blank.clear()
+                self.seam, self.thought = "\n\n" if self.thought else self.seam, False
+                return True
+        return False
 
     def _think(self, pieces: list[Piece]) -> bool:
         before, found, after = self.buffer.partition(self.closing)
@@ -153,94 +183,138 @@ class TagSplitter:
         text = text if self.thought else text.lstrip()
         bare = text.rstrip()
         self.blank.append(text[: len(bare)])
-        told = "".join(self.blank) if bare else ""
+        told = self.seam + "".join(self.blank) if bare else ""
         if bare:
-            self.thought = True
+            self.thought, self.seam = True, ""
             self.blank.clear()
         self.blank.append(text[len(bare) :])
         return told
 
     def _gap(self, _: list[Piece]) -> bool:
         self.buffer = self.buffer.lstrip()
-        if self.buffer:
-            self.state = "body"
-        return bool(self.buffer)
+        if self._opens_thought():
+            return True
+        if any(opening.startswith(self.buffer) for opening in THINK_TAGS):
+            return False
+        self.state = "body"
+        return True
 
     def _body(self, pieces: list[Piece]) -> bool:
-        if not self.calls:
-            before, found, after = self.buffer, "", ""
-        else:
-            before, found, after = self.buffer.partition(CALL_OPEN)
-        keep = 0 if found or not self.calls else held_back(before, CALL_OPEN)
+        if self.is_call is None:
+            self._tell(self._taken(), pieces)
+            return False
+        before, found, after = self.buffer.partition(CALL_OPEN)
+        keep = 0 if found else held_back(before, CALL_OPEN)
         self.buffer = after if found else before[len(before) - keep :]
-        before = before[: len(before) - keep]
-        if found:
-            self.state = "call"
-        if before:
-            pieces.append(("text", before))
+        self._tell(before[: len(before) - keep], pieces)
+        if found and self.fenced:
+            self._tell(CALL_OPEN, pieces)
+        elif found:
+            self.state = "peek"
         return bool(found)
+
+    def _peek(self, pieces: list[Piece]) -> bool:
+        """Look at what follows the opening tag: a call begins in one of three ways."""
+        start = self.buffer.lstrip()
+        self.call.append(self.buffer[: len(self.buffer) - len(start)])
+        self.buffer = start
+        if start.startswith(("{", "[", FUNCTION_OPEN)):
+            self.state = "call"
+            return True
+        if FUNCTION_OPEN.startswith(start):
+            return False
+        self._end_call("", "", pieces)
+        return True
 
     def _call(self, pieces: list[Piece]) -> bool:
         before, found, after = self.buffer.partition(CALL_CLOSE)
         if found:
-            pieces.append(("call", "".join(self.call) + before))
-            self.call.clear()
-            self.state, self.buffer = "gap", after
+            self.buffer = after
+            self._end_call(before, CALL_CLOSE, pieces)
         else:
             keep = held_back(before, CALL_CLOSE)
             self.call.append(before[: len(before) - keep])
             self.buffer = before[len(before) - keep :]
         return bool(found)
 
-
-_MAYBE_CLOSING = re.compile(r"\n?(?:`+\s*|[ \t\r]*)\Z")
-"""What a closing fence may yet become of the end of a text."""
+    def _end_call(self, rest: str, closing: str, pieces: list[Piece]) -> None:
+        """A call, if it is one; else text, with its tags and the white space before it."""
+        said = "".join(self.call) + rest
+        front = "".join(self.blank)
+        self.call.clear()
+        self.blank.clear()
+        if self.is_call and self.state == "call" and self.is_call(said):
+            self.state = "gap"
+            pieces.append(("call", said))
+        else:
+            self.state = "body"
+            self._tell(f"{front}{CALL_OPEN}{said}{closing}", pieces)
 
 
 @dataclass(slots=True)
 class Unfence:
-    """Takes a Markdown fence off a text that begins with one; other text passes as it is."""
+    """Takes a Markdown fence off a text that begins with one; other text passes as it is.
+
+    A piece that settles nothing is put with the others and not looked at again: a long run of white space or
+    backticks costs no more than other text.
+    """
 
     state: Literal["start", "first line", "inside", "plain"] = "start"
-    buffer: str = ""
-    line: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    closing: bool = False
 
     def feed(self, text: str) -> str:
         """The text that certainly stands inside the fence, or the text itself if there is none."""
-        if self.state == "first line" and "\n" not in text:
-            self.line.append(text)
+        if not text:
             return ""
-        self.buffer += text
+        waits = self._settles_nothing(text)
+        self.held.append(text)
+        if waits:
+            return ""
         if self.state == "start":
             self._decide()
-        if self.state == "first line" and "\n" in self.buffer:
-            self.state, self.buffer = "inside", self.buffer.partition("\n")[2]
-            self.line.clear()
+        if self.state == "first line":
+            self._skip_line()
         if self.state == "inside":
             return self._all_but_closing()
         return self._release() if self.state == "plain" else ""
 
+    def _settles_nothing(self, text: str) -> bool:
+        if self.state == "first line":
+            return "\n" not in text
+        if self.state == "inside" and self.closing and self.held[-1].endswith("`") and not text.strip("`"):
+            return True
+        return (self.state == "start" or self.closing) and text.isspace()
+
     def _decide(self) -> None:
-        start = self.buffer.lstrip()
-        if start.startswith("```"):
-            self.state, self.buffer = "first line", start
-        elif not "```".startswith(start):
+        start = "".join(self.held).lstrip()
+        if start.startswith(FENCE):
+            self.state, self.held = "first line", [start]
+        elif not FENCE.startswith(start):
             self.state = "plain"
 
+    def _skip_line(self) -> None:
+        line, end, rest = self._release().partition("\n")
+        self.state, self.held = ("inside", [rest]) if end else ("first line", [line])
+
     def _all_but_closing(self) -> str:
-        """Everything up to a last line that may be the closing fence."""
-        closing = _MAYBE_CLOSING.search(self.buffer)
-        keep = closing.start() if closing else len(self.buffer)
-        ready, self.buffer = self.buffer[:keep], self.buffer[keep:]
+        """Everything up to what may be the closing fence, with the line end before it."""
+        text = self._release()
+        bare = text.rstrip()
+        ready = bare.rstrip("`")
+        self.closing = len(ready) < len(bare)
+        ready = (ready if self.closing else text).removesuffix("\n")
+        self.held.append(text[len(ready) :])
         return ready
 
     def _release(self) -> str:
-        ready, self.buffer = self.buffer, ""
+        ready = "".join(self.held)
+        self.held.clear()
         return ready
 
     def flush(self) -> str:
         """The end: without the closing fence, if there was one."""
-        rest = self._release() + "".join(self.line)
-        if self.state == "inside" and rest.rstrip().endswith("```"):
+        rest = self._release()
+        if self.state == "inside" and rest.rstrip().endswith(FENCE):
             return "\n" if rest.startswith("\n") else ""
         return rest

@@ -35,6 +35,7 @@ TOOLS: list[dict[str, Any]] = [
     {"type": "local_shell"},
     {"type": "apply_patch"},
     {"type": "tool_search", "execution": "client"},
+    {"type": "function", "name": "get", "parameters": {"type": "object"}},
 ]
 """Every kind of tool that a client can declare."""
 
@@ -61,6 +62,7 @@ CALLABLE = [
     Tool("local_shell", "local_shell"),
     Tool("apply_patch", "apply_patch"),
     Tool("tool_search", "tool_search"),
+    Tool("function", "get"),
 ]
 
 

@@ -113,6 +113,22 @@ def test_log_probabilities_of_reasoning_are_not_those_of_the_answer():
     assert message["content"][0]["logprobs"] == []
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ["<think>", "hm", "</think>"],
+        ["<thi", "nk>hm</think>"],
+        ["<think>hm", "</thi", "nk>"],
+        ['<tool_call>{"name":"get_weather"}', "</tool_call>"],
+        ["<tool", '_call>{"name":"get_weather"}</tool_call>'],
+    ],
+)
+def test_log_probabilities_of_tags_and_what_stands_between_them_are_not_those_of_the_answer(pieces):
+    chunks = [_scored({"token": piece, "logprob": -1.0}, content=piece) for piece in pieces]
+    *_, message = output(*chunks, _scored({"token": "Hi", "logprob": -1.0}, content="Hi"), delta("stop"))
+    assert [token["token"] for token in message["content"][0]["logprobs"]] == ["Hi"]
+
+
 def test_url_citations_become_annotations_and_other_kinds_are_passed_over():
     good = {
         "type": "url_citation",
@@ -139,12 +155,26 @@ _CITED = [{"url_citation": {"url": "https://example.com"}}]
         [delta(annotations=_CITED), delta(reasoning_content="hm")],
         [delta(reasoning_content="hm"), delta(annotations=_CITED)],
         [delta(tool_calls=[entry(0, "a", "get_weather", "{}")]), delta(annotations=_CITED)],
-        [delta(tool_calls=[entry(0, "a", "get_weather", "{}")]), delta(content=" \n")],
     ],
 )
 def test_stray_sources_and_white_space_open_no_message(chunks):
     (item,) = output(*chunks, delta("stop"))
     assert item["type"] != "message"
+
+
+def test_white_space_after_calls_opens_no_message():
+    items = output(
+        delta(content="Hi"),
+        delta(tool_calls=[entry(0, "a", "get_weather", "{}")]),
+        delta("stop", content=" \n"),
+    )
+    assert [item["type"] for item in items] == ["message", "function_call"]
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_of_a_call_that_was_cut_everything_that_came_is_told(reason):
+    (call,) = called(entry(0, "a", PATCH, '{"input": "``'), finish=reason)
+    assert (call["input"], call["status"]) == ("``", "incomplete")
 
 
 def test_a_source_after_a_refusal_opens_no_part():
@@ -416,6 +446,21 @@ def test_think_tags_are_reasoning(telling):
         # indexes, interleaved
         ([entry(0, "a", "get_weather", "{"), entry(1, "b", "unknown", "["), entry(0, arguments="}"), entry(1, arguments="]")],
          [("get_weather", "{}"), ("unknown", "[]")]),
+        # neither index nor id nor arguments, or every index zero
+        ([entry(name="get_weather", arguments=""), entry(name="docs__search", arguments="")],
+         [("get_weather", "{}"), ("search", "{}")]),
+        ([entry(0, name="get_weather", arguments=""), entry(0, name="docs__search", arguments="")],
+         [("get_weather", "{}"), ("search", "{}")]),
+        # an index in quotes
+        ([entry("0", "a", "get_weather", "{"), entry("1", "b", "unknown", "["), entry("0", arguments="}"), entry("1", arguments="]")],
+         [("get_weather", "{}"), ("unknown", "[]")]),
+        # the whole once more
+        ([entry(0, "a", "get_weather", '{"a":'), entry(0, None, None, "1}"), entry(0, "a", "get_weather", '{"a":1}')],
+         [("get_weather", '{"a":1}')]),
+        # one name begins another
+        ([entry(0, "a", "get", ""), entry(0, None, "_weather", "{}")], [("get_weather", "{}")]),
+        ([entry(0, "a", "get", ""), entry(0, None, None, "{}")], [("get", "{}")]),
+        ([entry(0, "a", "get"), entry(1, "b", "get_weather")], [("get", "{}"), ("get_weather", "{}")]),
         # an index that is none
         ([entry(True, "a", "get_weather", "{"), entry("0", "a", None, "}")], [("get_weather", "{}")]),
     ],
@@ -424,6 +469,22 @@ def test_calls_are_put_together_however_they_come(entries, expected):
     assert calls_of(called(*entries)) == expected
     together = output(delta(tool_calls=entries), delta("tool_calls"))
     assert calls_of(together) == expected
+
+
+def test_two_whole_calls_of_one_name_in_one_chunk_are_two():
+    one = entry(name="get_weather", arguments="{}")
+    two = entry(name="get_weather", arguments="")
+    assert calls_of(output(delta(tool_calls=[one, two]), delta("stop"))) == [("get_weather", "{}")] * 2
+    assert calls_of(output(delta(tool_calls=[one]), delta(tool_calls=[two]), delta("stop"))) == [
+        ("get_weather", "{}")
+    ]
+
+
+@pytest.mark.parametrize("given", [{}, {"role": "assistant"}])
+def test_a_message_beside_a_delta_repeats_the_answer(given):
+    choice = {"index": 0, "delta": given, "message": {"content": "Hi"}, "finish_reason": "stop"}
+    (message,) = output(delta(content="Hi"), {"choices": [choice]})
+    assert message["content"][0]["text"] == "Hi"
 
 
 def test_half_an_emoji_in_arguments_is_replaced_at_the_end():
@@ -502,6 +563,16 @@ def test_a_call_left_in_the_text_is_a_call(unclosed):
         ('{"name": "get_weather", "parameters": {"a": 1}}', '{"a":1}'),
         ('{"name": "get_weather", "arguments": "{}"}', "{}"),
         ('{"name": "get_weather"}', "{}"),
+        ('[{"name": "get_weather", "arguments": {"a": 1}}]', '{"a":1}'),
+        ('{"type": "function", "function": {"name": "get_weather", "arguments": {"a": 1}}}', '{"a":1}'),
+        ("\n<function=get_weather>\n</function>\n", "{}"),
+        (
+            (
+                "\n<function=get_weather>\n<parameter=city>\nNew York\n</parameter>\n<parameter=n>\n[1]\n</parameter>\n"
+                "<parameter=text>\n a\n</parameter>b\n\n</parameter>\n<parameter=none>null</parameter></function>\n"
+            ),
+            '{"city":"New York","n":[1],"text":" a\\n</parameter>b\\n","none":null}',
+        ),
     ],
 )
 def test_a_call_left_in_the_text_may_spell_its_arguments_in_several_ways(said, arguments):
@@ -512,12 +583,26 @@ def test_a_call_left_in_the_text_may_spell_its_arguments_in_several_ways(said, a
 
 @pytest.mark.parametrize(
     "text",
-    ["<tool_call>no JSON</tool_call>", '<tool_call>{"name": "other"}</tool_call>', '<tool_call>{"name": {}}</tool_call>',
+    ["<tool_call>no JSON</tool_call>", "a <tool_call>{}</tool_call> \n b", "<tool_call>[{}]</tool_call>",
+     '<tool_call>[{"name": "get_weather"}, {"name": "other"}]</tool_call>',
+     "<tool_call><function=other></function></tool_call>", "<tool_call><function=get_weather></tool_call>",
+     "<tool_call><function=get_weather></function> x</tool_call>",
+     '```\n<tool_call>{"name": "get_weather"}</tool_call>\n```', "a</think>b", '<tool_call>{"name": "other"}</tool_call>', '<tool_call>{"name": {}}</tool_call>',
      "<tool_call>[]</tool_call>", "the <tool_call> tag is not closed", "<tool_call>"],
 )  # fmt: skip
 def test_what_only_looks_like_a_call_stays_text_to_the_letter(text):
     (message,) = output(delta("stop", content=text))
     assert "".join(part["text"] for part in message["content"]) == text
+
+
+def test_several_calls_may_stand_in_one_tag():
+    one, two = ({"name": "get_weather", "arguments": {"a": number}} for number in (1, 2))
+    expected = [("get_weather", '{"a":1}'), ("get_weather", '{"a":2}')]
+    said = f"<tool_call>{json.dumps([one, two])}</tool_call>"
+    assert calls_of(output(delta("stop", content=said))) == expected
+    function = "<function=get_weather>\n<parameter=a>\n{}\n</parameter>\n</function>\n"
+    said = f"<tool_call>\n{function.format(1)}{function.format(2)}</tool_call>"
+    assert calls_of(output(delta("stop", content=said))) == expected
 
 
 def test_without_declared_tools_tool_call_tags_are_text():

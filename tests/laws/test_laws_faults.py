@@ -1,6 +1,7 @@
 """Laws 6, 8, 9 and 10: whatever comes, the stream ends well; acts are a table; who leaves, leaves nothing; time is linear."""
 
 import json
+import time
 from contextlib import aclosing, suppress
 
 import pytest
@@ -383,9 +384,9 @@ MANY = 20_000
         ("</think>", 300),
     ],
 )
-@pytest.mark.parametrize("head", ["", "<think>", "<tool_call>", "text", "<think>a</think>"])
+@pytest.mark.parametrize("head", ["", "<think>", "<tool_call>", "<tool_call>{", "text", "<think>a</think>"])
 def test_the_tag_splitter_keeps_no_more_than_a_tag(piece, many, head):
-    splitter = TagSplitter(calls=True)
+    splitter = TagSplitter(lambda _: False)
     splitter.feed(head)
     for _ in range(many):
         splitter.feed(piece)
@@ -399,7 +400,21 @@ def test_taking_a_fence_off_keeps_no_more_than_a_fence(head, piece):
     unfence.feed(head)
     for _ in range(300):
         unfence.feed(piece)
-        assert len(unfence.buffer) < 16
+        assert unfence.state == "first line" or len("".join(unfence.held)) < 16
+
+
+@pytest.mark.parametrize("head", ["", "x", "```", "```\n", "```\nx\n```", "```\nx\n"])
+@pytest.mark.parametrize("run", [" ", "\n", "`", "\t "])
+@pytest.mark.parametrize("pieces", [1, 60_000])
+def test_long_runs_of_white_space_and_backticks_cost_no_more_than_text(head, run, pieces):
+    unfence, long = Unfence(), run * 60_000
+    began = time.process_time()
+    told = unfence.feed(head)
+    for _ in range(pieces):
+        told += unfence.feed(long if pieces == 1 else run)
+    told += unfence.flush()
+    assert time.process_time() - began < 2
+    assert len(told) <= len(head) + len(long)
 
 
 def test_the_string_scanner_keeps_only_where_it_stands():

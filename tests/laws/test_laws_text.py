@@ -19,15 +19,19 @@ def joined(pieces):
     """Neighbouring pieces of one kind put together."""
     out: list[list[str]] = []
     for kind, text in pieces:
-        if out and out[-1][0] == kind and kind not in ("call", "unclosed"):
+        if out and out[-1][0] == kind and kind != "call":
             out[-1][1] += text
         else:
             out.append([kind, text])
     return [tuple(pair) for pair in out]
 
 
+def is_call(text):
+    return "x" in text or "y" in text
+
+
 def split(pieces, *, calls=True):
-    splitter = TagSplitter(calls=calls)
+    splitter = TagSplitter(is_call if calls else None)
     return joined([found for piece in pieces for found in splitter.feed(piece)] + splitter.flush())
 
 
@@ -52,12 +56,24 @@ def split(pieces, *, calls=True):
         ("<think>a</think> \n", [("reasoning", "a")]),
         ("<think>a</think>b<think>c</think>", [("reasoning", "a"), ("text", "b<think>c</think>")]),
         ("b<think>a</think>", [("text", "b<think>a</think>")]),
-        ("<tool_call>x</tool_call>", [("call", "x")]),
-        ("\n<tool_call>x</tool_call>\n<tool_call>y</tool_call>\n", [("call", "x"), ("call", "y")]),
-        ("Look:\n<tool_call>x</tool_call> then", [("text", "Look:\n"), ("call", "x"), ("text", "then")]),
-        ("<think>a</think>\n<tool_call>x</tool_call>", [("reasoning", "a"), ("call", "x")]),
-        ("<tool_call>x", [("unclosed", "x")]),
-        ("<tool_call>x</tool_", [("unclosed", "x</tool_")]),
+        ("<think>a</think>\n\n<think> c</think>b", [("reasoning", "a\n\nc"), ("text", "b")]),
+        ("<think>a</think>\n<thin", [("reasoning", "a"), ("text", "<thin")]),
+        ("a</think>b", [("text", "a</think>b")]),
+        ("<tool_call>{x</tool_call>", [("call", "{x")]),
+        ("<tool_call>\n[x</tool_call>", [("call", "\n[x")]),
+        ("<tool_call>\n<function=x</tool_call>", [("call", "\n<function=x")]),
+        ("\n<tool_call>{x</tool_call>\n<tool_call>{y</tool_call>\n", [("call", "{x"), ("call", "{y")]),
+        ("Look:\n<tool_call>{x</tool_call> then", [("text", "Look:\n"), ("call", "{x"), ("text", "then")]),
+        ("<think>a</think>\n<tool_call>{x</tool_call>", [("reasoning", "a"), ("call", "{x")]),
+        ("<tool_call>{x", [("call", "{x")]),
+        ("<tool_call>{x</tool_", [("call", "{x</tool_")]),
+        (" <tool_call>x</tool_call> b", [("text", " <tool_call>x</tool_call> b")]),
+        (" <tool_call> {a</tool_call> \n b", [("text", " <tool_call> {a</tool_call> \n b")]),
+        ("a <tool_call>\n {a", [("text", "a <tool_call>\n {a")]),
+        ("a <tool_call> <func", [("text", "a <tool_call> <func")]),
+        ("```\n<tool_call>{x</tool_call>\n``` b", [("text", "```\n<tool_call>{x</tool_call>\n``` b")]),
+        ("```a```<tool_call>{x</tool_call>", [("text", "```a```"), ("call", "{x")]),
+        ("```` ```<tool_call>{x</tool_call>", [("text", "```` ```"), ("call", "{x")]),
         ("a <tool_box>", [("text", "a <tool_box>")]),
         ("a <tool_", [("text", "a <tool_")]),
     ],
@@ -68,14 +84,38 @@ def test_tags_are_told_from_text_wherever_they_are_cut(text, expected):
 
 
 def test_calls_in_the_text_are_not_looked_for_where_no_tool_was_declared():
-    for pieces in cuttings("<tool_call>x</tool_call>"):
-        assert split(pieces, calls=False) == [("text", "<tool_call>x</tool_call>")]
+    for pieces in cuttings("<tool_call>{x</tool_call>"):
+        assert split(pieces, calls=False) == [("text", "<tool_call>{x</tool_call>")]
+
+
+def test_text_after_a_tag_that_opens_no_call_is_not_withheld():
+    splitter = TagSplitter(is_call)
+    assert joined(splitter.feed("the <tool_call> tag")) == [("text", "the <tool_call> tag")]
+    assert splitter.feed("<tool_call> ") == []
+    assert splitter.release() == [("text", "<tool_call> ")]
+    assert splitter.feed("{x") == [("text", "{x")]
 
 
 @given(
     st.lists(
         st.sampled_from(
-            ["<", "think", ">", "</", "tool_call", " ", "a", "\n", "<think>", "</think>", "<tool_call>"]
+            [
+                "<",
+                "think",
+                ">",
+                "</",
+                "tool_call",
+                " ",
+                "a",
+                "{x",
+                "{",
+                "``",
+                "`",
+                "\n",
+                "<think>",
+                "</think>",
+                "<tool_call>",
+            ]
         )
     )
 )
@@ -89,7 +129,7 @@ def test_nothing_but_tags_and_white_space_is_ever_lost(fragments):
 
 
 def test_what_is_held_back_is_released_when_something_else_comes():
-    splitter = TagSplitter(calls=True)
+    splitter = TagSplitter(is_call)
     assert splitter.feed(" \n<to") == []
     assert splitter.release() == [("text", " \n<to")]
     assert splitter.feed("ol_call>") == [("text", "ol_call>")]
@@ -97,12 +137,12 @@ def test_what_is_held_back_is_released_when_something_else_comes():
 
 
 def test_white_space_and_an_open_call_are_not_released():
-    splitter = TagSplitter(calls=True)
+    splitter = TagSplitter(is_call)
     splitter.feed(" \n")
     assert splitter.release() == []
-    splitter.feed("<tool_call>{</to")
+    splitter.feed("<tool_call>{x</to")
     assert splitter.release() == []
-    assert splitter.flush() == [("unclosed", "{</to")]
+    assert splitter.flush() == [("call", "{x</to")]
 
 
 def test_held_back_finds_the_longest_beginning_of_a_tag():
@@ -143,6 +183,9 @@ def unfenced(pieces):
         ("```\na\n```\nb\n```", "a\n```\nb\n"),
         ("```\na `b` c\n```", "a `b` c\n"),
         ("```\n```", ""),
+        ("```\na\n  ```", "a\n  "),
+        ("```\na\n``` \n `` ``", "a\n``` \n `` ``"),
+        ("```\na\n````", "a\n"),
         ("```", "```"),
         ("```abc", "```abc"),
         ("abc\n```\n", "abc\n```\n"),

@@ -148,6 +148,8 @@ class _Writer:
         if not way.startswith("<"):
             return way
         reasoning, text = self.script.reasoning, self.script.text
+        if self.form.whole and self.script.logprobs:
+            return "reasoning_content"  # the log probabilities of tags and answer would be in one list
         clear = reasoning and reasoning == reasoning.strip() and text == text.lstrip()
         return way if clear else "reasoning_content"
 
