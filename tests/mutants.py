@@ -565,7 +565,7 @@ MUTANTS = [
     Mutant(
         "old-reasoning-replayed",
         "core/messages.py",
-        'if self.replay == "turn" and turn.position < self.last_user:',
+        'if self.replay == "turn" and turn.last < self.last_user:',
         "if False:",
         f"{HISTORY}::test_reasoning_goes_back_for_the_current_tool_loop_or_as_configured",
     ),
