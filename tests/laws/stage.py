@@ -50,6 +50,9 @@ class FakeChat:
         self.generators_open = 0
         self.made = []
 
+    def settle(self) -> None:
+        """Nothing more is wanted."""
+
     def reads(self):
         """A generator that is kept: the garbage collector closes it for nobody."""
         self.made.append(self._reads())
