@@ -26,6 +26,9 @@ from shim.core.profile import PRESETS, Profile
 PREFIX = "GRID_SHIM_"
 CONFIG_FILE_VARIABLE = "GRID_SHIM_CONFIG"
 
+STORES = ("sqlite", "memory", "off")
+STORE_SCHEMES = ("sqlite", "postgresql", "postgres")
+
 
 def config_file() -> Path:
     """The TOML file that is read, if it exists: `GRID_SHIM_CONFIG`, else the user's config folder."""
@@ -62,7 +65,44 @@ class Settings(BaseSettings):
     keepalive_seconds: float = Field(
         15.0, ge=0, description="Silence after which a stream repeats response.in_progress; 0 never does."
     )
-    store: str = Field("memory", description="Where responses are kept: memory, off, or a database URL.")
+    websocket: bool = Field(
+        default=True, description="Serve WebSockets on /v1/responses; else they are refused with 426 at once."
+    )
+    store: str = Field(
+        "sqlite",
+        repr=False,  # a URL may hold a password
+        description="Where responses are kept: sqlite (a file in the user's data folder), memory, off, or a URL: "
+        "sqlite:///FILE, postgresql://USER:PASSWORD@HOST/NAME.",
+    )
+    store_upgrade: bool = Field(
+        default=False,
+        description="Upgrade a PostgreSQL's schema at start; else `grid-shim db upgrade` does. SQLite's always is.",
+    )
+    store_connections: int = Field(
+        10, ge=1, le=1000, description="Most connections to PostgreSQL of one process."
+    )
+    store_max_bytes: int = Field(
+        4 << 30,
+        ge=0,
+        description="Bytes kept in the store; above them a purge deletes the oldest; 0 sets no bound.",
+    )
+    stream_max_bytes: int = Field(
+        32 << 20, gt=0, description="Bytes of one response's events that are kept to resume its stream."
+    )
+    retention_days: int = Field(
+        30, ge=0, description="Days after which a purge deletes what is stored; 0 keeps it for ever."
+    )
+    background_jobs: int = Field(
+        64, ge=1, description="Background responses that one process makes at a time; others wait, queued."
+    )
+    background_lease_seconds: int = Field(
+        15,
+        ge=1,
+        description="Time after which another replica takes the background responses of one that fell silent.",
+    )
+    background_drain_seconds: float = Field(
+        10.0, ge=0, description="Time that background responses get to end when the process is stopped."
+    )
     client_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="Tokens that clients must present, separated by commas; empty lets every client in."
     )
@@ -104,6 +144,16 @@ class Settings(BaseSettings):
         if name not in PRESETS:
             raise ValueError(f"unknown profile {name!r}; one of {', '.join(PRESETS)}")
         return name
+
+    @field_validator("store")
+    @classmethod
+    def _known_store(cls, store: str) -> str:
+        scheme = store.partition("://")[0].partition("+")[0]
+        if store not in STORES and ("://" not in store or scheme not in STORE_SCHEMES):
+            raise ValueError(
+                "write sqlite, memory, off, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+            )
+        return store
 
     @field_validator("aliases", mode="before")
     @classmethod

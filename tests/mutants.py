@@ -265,9 +265,7 @@ MUTANTS = [
         NAIVE,
     ),
     # -- deltas to events
-    Mutant(
-        "numbers-from-one", "core/assembler.py", "    _number: int = 0\n", "    _number: int = 1\n", NAIVE
-    ),
+    Mutant("numbers-from-one", "core/assembler.py", "    number: int = 0\n", "    number: int = 1\n", NAIVE),
     Mutant(
         "call-released-early",
         "core/assembler.py",
@@ -459,14 +457,14 @@ MUTANTS = [
         "core/calls.py",
         '        if self.tool.namespace:\n            item["namespace"] = self.tool.namespace\n        return item\n\n\n@dataclass(slots=True)\nclass CustomCallBuilder',
         "        return item\n\n\n@dataclass(slots=True)\nclass CustomCallBuilder",
-        NAIVE,
+        f"{CHUNKS}::test_a_call_of_a_tool_in_a_namespace_names_it_and_its_namespace",
     ),
     Mutant(
         "seal-on-an-open-item",
         "core/items.py",
         'return self._item("".join(self.text), sealed=status != "in_progress")',
         'return self._item("".join(self.text), sealed=False)',
-        NAIVE,
+        f"{CHUNKS}::test_reasoning_is_sealed_if_the_client_asked_for_it_and_only_once_it_is_whole",
     ),
     Mutant(
         "summary-not-a-list",
@@ -507,21 +505,21 @@ MUTANTS = [
     # -- the exchange
     Mutant(
         "events-before-a-fault-lost",
-        "exchange.py",
+        "exchange/turn.py",
         "            events += self._broken(fault)\n",
         "            return self._broken(fault)\n",
         f"{FAULTS}::test_what_came_before_a_fault_in_the_same_read_is_told",
     ),
     Mutant(
         "done-ignored",
-        "exchange.py",
+        "exchange/turn.py",
         "            for payload in payloads:\n                if payload == DONE:",
         "            for payload in payloads:\n                if payload == DONE and False:",
         f"{FAULTS}::test_done_without_a_finish_reason_is_the_end_of_a_cut_stream",
     ),
     Mutant(
         "generators-left-open",
-        "exchange.py",
+        "exchange/turn.py",
         "            async with aclosing(self.chat.reads()) as reads:\n                async for payloads in reads:\n",
         "            for reads in [self.chat.reads()]:\n                async for payloads in reads:\n",
         f"{FAULTS}::test_the_client_may_leave_at_any_event",
@@ -530,9 +528,16 @@ MUTANTS = [
     Mutant(
         "two-assistant-messages",
         "core/messages.py",
-        "if isinstance(last, AssistantTurn) and not last.answered:",
-        "if isinstance(last, AssistantTurn) and not last.calls:",
+        "if not isinstance(last, AssistantTurn) or last.answered:",
+        "if not isinstance(last, AssistantTurn) or last.calls:",
         REPLAY,
+    ),
+    Mutant(
+        "asides-split-a-turn",
+        "core/messages.py",
+        "if isinstance(last, AssistantTurn) and not last.answered:",
+        "if isinstance(last, AssistantTurn) and last.answered:",
+        "tests/request/test_request_history.py::test_reasoning_of_the_running_tool_loop_goes_back_whatever_stands_within",
     ),
     Mutant(
         "blank-arguments-sent",

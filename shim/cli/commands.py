@@ -18,7 +18,9 @@ COMMANDS = {
     "codex": ("shim.cli.codex", "Launch Codex on The Grid; changes none of its files."),
     "setup": ("shim.cli.setup", "Write the endpoint into a tool's own configuration."),
     "doctor": ("shim.cli.doctor", "Check key, address, models and one call of each kind."),
+    "db": ("shim.cli.db", "Upgrade, measure or purge the store."),
     "models": ("shim.cli.models", "List the upstream's instruments."),
+    "prompts": ("shim.cli.prompts", "Store, list, show and delete prompt templates."),
     "schemas": ("shim.cli.schemas", "Write or check the published JSON Schema documents."),
 }
 """Each module holds a click command of the name `command`."""

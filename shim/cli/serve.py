@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from shim.cli import server
+from shim.cli import server, storing
 from shim.cli.hints import Endpoint
 from shim.cli.options import read_settings, settings_options, warn_of_risks
 
@@ -33,10 +33,14 @@ def command(*, quiet: bool, **options: Any) -> None:
     settings = read_settings(**options)
     with server.bind(settings.host, settings.port) as listening:
         prepared = server.prepare(settings)
+        storing.check(settings)
         warn_of_risks(settings)
         base_url = server.base_url(listening)
-        click.echo(f"Responses API on {base_url}  ->  {settings.base_url}  (Ctrl-C ends it)")
-        if not quiet:
-            click.echo("\n" + Endpoint.of(settings, base_url).text())
+
+        def announce() -> None:
+            click.echo(f"Responses API on {base_url}  ->  {settings.base_url}  (Ctrl-C ends it)")
+            if not quiet:
+                click.echo("\n" + Endpoint.of(settings, base_url).text())
+
         with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever(prepared, settings, listening)
+            server.serve_forever(prepared, settings, listening, announce)

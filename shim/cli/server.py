@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import socket
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
@@ -15,12 +16,21 @@ from shim.cli.catalog import bad_base_url
 from shim.cli.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from starlette.applications import Starlette
+
+    from shim.exchange.background import Background
     from shim.settings import Settings
 
 GRACE_SECONDS = 5
 """Time that open streams get to end after Ctrl-C."""
+
+PING_SECONDS = 20
+"""Silence on a WebSocket after which a ping is sent: proxies cut connections that look idle."""
+
+PONG_SECONDS = 300
+"""Time to answer a ping: simple clients read, and so answer, only while they wait for a turn."""
 
 ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
@@ -75,7 +85,9 @@ def prepare(settings: Settings) -> uvicorn.Config:
         Problem: The settings do not go together; it says which and how to mend them.
     """
     from shim.http import create_app  # noqa: PLC0415 -- slow to import, and not needed to refuse a taken port
+    from shim.http.draining import DrainingProtocol  # noqa: PLC0415
     from shim.http.guards import Misconfigured  # noqa: PLC0415
+    from shim.http.logs import spare_cancellations  # noqa: PLC0415
     from shim.upstream.urls import normalise_base_url  # noqa: PLC0415
 
     try:
@@ -85,11 +97,15 @@ def prepare(settings: Settings) -> uvicorn.Config:
         raise Problem(str(error), f"set {settings.preset.key_variable}, or drop the client tokens.") from None
     except ValueError as error:
         raise bad_base_url(error) from None
+    spare_cancellations()
     return uvicorn.Config(
         app,
         loop="auto",
         http="httptools",
-        ws="websockets-sansio",
+        ws=DrainingProtocol,
+        ws_max_size=settings.max_body_bytes,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PONG_SECONDS,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -98,33 +114,60 @@ def prepare(settings: Settings) -> uvicorn.Config:
     )
 
 
-def serve_forever(prepared: uvicorn.Config, settings: Settings, listening: socket.socket) -> None:
-    """Serve until the process is asked to end."""
+class _Server(uvicorn.Server):
+    """Uvicorn's server, which tells when it accepts, and lets background work end while streams do."""
+
+    def __init__(self, config: uvicorn.Config, accepting: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._accepting = accepting
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._accepting()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._background.leave()
+        if self._background.busy:  # those who follow its work may hear its end
+            self.config.timeout_graceful_shutdown = GRACE_SECONDS + math.ceil(self._background.drain_seconds)
+        await super().shutdown(sockets)
+
+    @property
+    def _background(self) -> Background:
+        background: Background = cast("Starlette", self.config.app).state.services.background
+        return background
+
+
+def serve_forever(
+    prepared: uvicorn.Config, settings: Settings, listening: socket.socket, announce: Callable[[], None]
+) -> None:
+    """Serve until the process is asked to end; `announce` is called once clients are answered."""
     from shim.http.logs import configure_logging  # noqa: PLC0415
 
     configure_logging(settings)
-    uvicorn.Server(prepared).run(sockets=[listening])
+    _Server(prepared, announce).run(sockets=[listening])
 
 
-class _Threaded(uvicorn.Server):
-    """Uvicorn's server without signal handlers, telling when it accepts."""
+class _Threaded(_Server):
+    """The server without signal handlers."""
 
     def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
         self.settled = threading.Event()
+        self.problem = Problem("The endpoint did not start.", "run grid-shim serve, which shows why.")
+        super().__init__(config, self.settled.set)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.settled.set()
+    def serve_on_thread(self, settings: Settings, listening: socket.socket) -> None:
+        from shim.cli import storing  # noqa: PLC0415 -- slow to import
 
-    def serve_on_thread(self, listening: socket.socket) -> None:
         try:
+            storing.check(settings)
             with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
                 runner.run(self.serve([listening]))
+        except Problem as problem:
+            self.problem = problem
         finally:
             self.settled.set()
 
@@ -139,12 +182,12 @@ def in_thread(settings: Settings, listening: socket.socket) -> Iterator[str]:
     with listening:
         server = _Threaded(prepare(settings))
         thread = threading.Thread(
-            target=server.serve_on_thread, args=[listening], name="grid-shim", daemon=True
+            target=server.serve_on_thread, args=[settings, listening], name="grid-shim", daemon=True
         )
         thread.start()
         server.settled.wait()
         if not server.started:
-            raise Problem("The endpoint did not start.", "run grid-shim serve, which shows why.")
+            raise server.problem
         try:
             yield base_url(listening)
         finally:

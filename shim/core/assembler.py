@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar, assert_never, cast
 
-from shim.core.calls import CALL_BUILDERS, CallBuilder, CompactionBuilder, flaw_of
+from shim.core.calls import CALL_BUILDERS, CallBuilder, CompactedBuilder, CompactionBuilder, flaw_of
 from shim.core.deltas import (
     CallArguments,
     CallStart,
@@ -32,7 +32,7 @@ from shim.core.source import Source
 from shim.core.tools import Declared, Toolbox
 from shim.errors import Fault, UpstreamFault, cut_stream
 from shim.wire.events import ErrorEvent, Event, Lifecycle, OutputTextDelta
-from shim.wire.output import ItemStatus, OutputItem
+from shim.wire.output import ItemStatus, OutputCompaction, OutputItem
 from shim.wire.response import (
     IncompleteDetails,
     InputTokensDetails,
@@ -45,19 +45,28 @@ from shim.wire.response import (
 
 AnyBuilder = TypeVar("AnyBuilder", bound=Builder)
 
-State = Literal["new", "open", "finished", "ended"]
-Act = Literal["start", "feed", "finish", "fail"]
+State = Literal["new", "queued", "open", "finished", "ended"]
+Act = Literal["queue", "start", "feed", "finish", "fail", "cancel"]
 
 TRANSITIONS: dict[tuple[State, Act], State] = {
+    ("new", "queue"): "queued",
     ("new", "start"): "open",
+    ("queued", "start"): "open",
+    ("queued", "fail"): "ended",
+    ("queued", "cancel"): "ended",
     ("open", "feed"): "open",
     ("open", "finish"): "ended",
     ("open", "fail"): "ended",
+    ("open", "cancel"): "ended",
     ("finished", "feed"): "finished",
     ("finished", "finish"): "ended",
     ("finished", "fail"): "ended",
+    ("finished", "cancel"): "ended",
 }
-"""What may be done when. `feed` with a finish reason leads from open to finished; anything else is an error."""
+"""What may be done when. `feed` with a finish reason leads from open to finished; anything else is an error.
+
+Only background responses are queued and cancelled.
+"""
 
 
 class IllegalTransitionError(AssertionError):
@@ -68,7 +77,9 @@ class Shape(NamedTuple):
     """How a response is to be told.
 
     `reasoning` says where reasoning appears; `seal` makes `encrypted_content` where the client asked for it;
-    `compact` seals the summary if the answer is to be one compaction item.
+    `compact` seals the summary if the answer is to be one compaction item; `compacted` is one that stands before the
+    model's own items, since the conversation was compacted before it was answered. `refusals_as_text` is for clients that
+    show nothing of a refusal (Codex).
     """
 
     toolbox: Toolbox
@@ -76,6 +87,8 @@ class Shape(NamedTuple):
     seal: Callable[[str], str] | None = None
     compact: Callable[[str], str] | None = None
     obfuscation: bool = True
+    compacted: OutputCompaction | None = None
+    refusals_as_text: bool = False
 
 
 NO_USAGE = Usage(
@@ -95,7 +108,10 @@ _INCOMPLETE: dict[FinishReason, IncompleteDetails] = {
 
 @dataclass(slots=True)
 class Assembler:
-    """Tells one response. `template` is the response as it begins; `source` gives ids, time and padding."""
+    """Tells one response, or goes on telling one from a `state`, its `output` so far and the next event's `number`.
+
+    `template` is the response as it begins; `source` gives ids, time and padding.
+    """
 
     template: Response
     shape: Shape
@@ -107,8 +123,8 @@ class Assembler:
     output: list[OutputItem] = field(default_factory=list)
     final: Response | None = None
     fault: Fault | None = None
+    number: int = 0
     _events: list[Event] = field(default_factory=list)
-    _number: int = 0
     _next_index: int = 0
     _open: Builder | None = None
     _open_key: int | None = None
@@ -119,11 +135,23 @@ class Assembler:
 
     # -- acts -------------------------------------------------------------------------------------------------
 
+    def queue(self) -> list[Event]:
+        """A background response waits for its turn: `created` and `queued`."""
+        self._enter("queue")
+        self._lifecycle("response.created", self._response("queued"))
+        self._lifecycle("response.queued", self._response("queued"))
+        return self._take()
+
     def start(self) -> list[Event]:
-        """The upstream has accepted: `created` and `in_progress`."""
+        """The upstream has accepted: `created`, unless it was queued before, and `in_progress`."""
+        new = self.state == "new"
         self._enter("start")
-        self._lifecycle("response.created", self._response("in_progress"))
+        if new:
+            self._lifecycle("response.created", self._response("in_progress"))
         self._lifecycle("response.in_progress", self._response("in_progress"))
+        if compacted := self.shape.compacted:
+            self._begin(CompactedBuilder(compacted["id"], self._next_index, self._door, compacted))
+            self._close("completed")
         return self._take()
 
     def feed(self, deltas: list[Delta]) -> list[Event]:
@@ -135,6 +163,7 @@ class Assembler:
 
     def finish(self) -> list[Event]:
         """The upstream's stream has ended: well if there was a finish reason, else it was cut."""
+        self._after("finish")
         if self.reason is None:
             return self.fail(cut_stream())
         if self.shape.compact and not self.output:
@@ -156,6 +185,13 @@ class Assembler:
         response["error"] = ResponseError(code=fault.response_code, message=fault.message)
         return self._end("response.failed", response)
 
+    def cancel(self) -> Response:
+        """The client wants no more: what was told so far stands. The API has no event for this."""
+        self._enter("cancel")
+        self.final = self._response("cancelled")
+        self.final["usage"] = None
+        return self.final
+
     def heartbeat(self) -> list[Event]:
         """A further `in_progress`, to show that the stream lives; nothing before the start or after the end.
 
@@ -167,10 +203,14 @@ class Assembler:
         return self._take()
 
     def _enter(self, act: Act) -> None:
+        self.state = self._after(act)
+
+    def _after(self, act: Act) -> State:
+        """The state to which an act leads, if it is legal now."""
         state = TRANSITIONS.get((self.state, act))
         if state is None:
             raise IllegalTransitionError(f"{act} in state {self.state}")
-        self.state = state
+        return state
 
     # -- deltas -----------------------------------------------------------------------------------------------
 
@@ -199,6 +239,8 @@ class Assembler:
                 self._compaction(self.shape.compact).grow(delta.text)
             case Text():
                 self._message().grow_text(delta.text, delta.logprobs)
+            case RefusalText() if self.shape.refusals_as_text:
+                self._message().grow_text(delta.text, [])
             case RefusalText():
                 self._message().grow_refusal(delta.text)
             case Citation():
@@ -319,8 +361,8 @@ class Assembler:
 
     def _door(self, event: Event) -> None:
         """Number, pad and keep an event; give items their place in the output."""
-        event["sequence_number"] = self._number
-        self._number += 1
+        event["sequence_number"] = self.number
+        self.number += 1
         if event["type"] == "response.output_item.added":
             self.output.append(event["item"])
         elif event["type"] == "response.output_item.done":
@@ -338,6 +380,7 @@ class Assembler:
         self,
         kind: Literal[
             "response.created",
+            "response.queued",
             "response.in_progress",
             "response.completed",
             "response.incomplete",
@@ -360,7 +403,7 @@ class Assembler:
         """The response as it stands: a copy, since events outlive the moment."""
         output = self._told("in_progress" if status == "in_progress" else "incomplete")
         response: Response = {**self.template, "status": status, "output": output}
-        if status == "in_progress":
+        if status in ("queued", "in_progress"):
             return response
         response["usage"] = self.usage or NO_USAGE
         if self.served and self.served.model:

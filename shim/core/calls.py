@@ -473,6 +473,26 @@ class CompactionBuilder(Item):
         return OutputCompaction(id=self.item_id, type="compaction", encrypted_content=sealed)
 
 
+@dataclass(slots=True)
+class CompactedBuilder(Item):
+    """A compaction that was made before the answer; it is told as it is."""
+
+    item: OutputCompaction
+
+    def open(self) -> None:
+        """Tell that it begins."""
+        self.added(self.snapshot("in_progress"))
+
+    def close(self, status: ItemStatus) -> None:
+        """Tell it whole."""
+        self.done(self.snapshot(status))
+
+    def snapshot(self, status: ItemStatus) -> OutputCompaction:
+        """The compaction; its content only once it is complete."""
+        content = "" if status == "in_progress" else self.item["encrypted_content"]
+        return OutputCompaction(id=self.item_id, type="compaction", encrypted_content=content)
+
+
 CALL_BUILDERS: dict[str, tuple[str, type[CallBuilder]]] = {
     "function": ("fc", FunctionCallBuilder),
     "custom": ("ctc", CustomCallBuilder),

@@ -16,8 +16,18 @@ _SEPARATORS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"
 
 def encode(event: Event) -> bytes:
     """One event, ready to send."""
+    return framed(event["type"], data_of(event))
+
+
+def data_of(event: Event) -> bytes:
+    """An event's JSON in one line, as it is sent and stored."""
     data = to_json(event, inf_nan_mode="null")
     if not data.isascii():
         for separator, escape in _SEPARATORS:
             data = data.replace(separator, escape)
-    return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), data)
+    return data
+
+
+def framed(kind: str, data: bytes) -> bytes:
+    """The JSON of an event of this type, ready to send."""
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)

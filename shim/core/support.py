@@ -44,19 +44,33 @@ FIELDS: dict[str, Support] = {
     ),
     "include": Support("emulated", "`reasoning.encrypted_content`, `message.output_text.logprobs`"),
     "metadata": Support("echoed", "sent as well where the upstream takes it"),
-    "store": Support("echoed", "nothing is stored in this version"),
-    "background": Support("rejected", "needs storage"),
-    "previous_response_id": Support("rejected", "needs storage: `previous_response_not_found`"),
-    "conversation": Support("rejected", "needs storage"),
-    "prompt": Support("rejected", "needs storage"),
-    "truncation": Support("ignored", "`auto` is not applied; an overflow is an error"),
+    "store": Support(
+        "emulated",
+        "`false` leaves nothing behind; where the setting `store` is `off`, the answer says `false`",
+    ),
+    "background": Support("emulated", "runs in the shim, on any replica; needs the store"),
+    "previous_response_id": Support("emulated", "the stored items of every earlier turn come first"),
+    "conversation": Support(
+        "emulated", "its items come first, the turn's are appended; one turn at a time, else 409"
+    ),
+    "prompt": Support(
+        "emulated",
+        "a template stored by `grid-shim prompts`, variables filled in; the request's own fields win",
+    ),
+    "truncation": Support(
+        "emulated",
+        "`auto`: while upstream says that it is too long, the older half goes, calls with their outputs",
+    ),
     "service_tier": Support("mapped", "as it is"),
     "prompt_cache_key": Support("mapped", "as it is"),
     "prompt_cache_retention": Support("mapped", "as it is"),
     "safety_identifier": Support("mapped", "as it is"),
     "user": Support("mapped", "as it is"),
     "client_metadata": Support("ignored", "Codex's own bookkeeping"),
-    "context_management": Support("ignored", "needs storage"),
+    "context_management": Support(
+        "emulated",
+        "`compaction`: above the threshold (estimated) the conversation is summarised before the answer",
+    ),
 }
 
 ITEMS: dict[str, Support] = {
@@ -80,7 +94,7 @@ ITEMS: dict[str, Support] = {
     "agent_message": Support("mapped", "a user message"),
     "compaction": Support("emulated", "ours is opened and sent as a user message; others cannot be read"),
     "compaction_trigger": Support("emulated", "the model summarises; answered with one compaction item"),
-    "item_reference": Support("rejected", "needs storage"),
+    "item_reference": Support("emulated", "replaced by the stored item; 404 if there is none"),
     "any other item": Support(
         "mapped", "hosted results, MCP items, unknown types: tagged JSON in a user message"
     ),
@@ -111,8 +125,6 @@ TOOLS: dict[str, Support] = {
 }
 
 PASSED_OVER: dict[str, str] = {
-    "truncation": "not applied; an overflow is an error",
-    "context_management": "not applied",
     "max_tool_calls": "counts hosted tools only, and there are none",
 }
 """Fields whose loss is noted when a request sets them."""

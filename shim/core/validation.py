@@ -23,7 +23,8 @@ def read_request(body: Json) -> CreateResponse:
         request = CreateResponse.model_validate(body)
     except ValidationError as error:
         raise fault_of(error.errors(include_url=False)[0]) from None
-    if request.input is None and request.prompt is None and request.previous_response_id is None:
+    sources = (request.input, request.prompt, request.previous_response_id, request.conversation)
+    if all(source is None for source in sources):
         raise missing("input")
     _check_format(request)
     return request
@@ -64,6 +65,7 @@ _EXPECTED = {
     "bool_type": "a boolean",
     "dict_type": "an object",
     "float_type": "a decimal",
+    "int_parsing": "an integer",
     "int_type": "an integer",
     "list_type": "an array",
     "model_type": "an object",
@@ -94,7 +96,27 @@ def fault_of(error: ErrorDetails) -> ClientFault:
     if kind == "string_too_short":
         message = f"Invalid '{path}': empty string. Expected a string with minimum length 1, but got an empty string instead."
         return invalid(message, path, "empty_string")
+    if kind in _TOO_LONG:
+        return _too_long(path, value, context["max_length"])
     return invalid(f"Invalid '{path}': {error['msg']}.", path, "invalid_value")
+
+
+_TOO_LONG = ("too_long", "string_too_long")
+
+
+def _too_long(path: str, value: Any, limit: int) -> ClientFault:
+    if isinstance(value, dict):
+        message = (
+            f"Invalid '{path}': too many properties. Expected an object with at most {limit} properties, "
+            f"but got an object with {len(value)} properties instead."
+        )
+        return invalid(message, path, "object_above_max_properties")
+    kind = "string" if isinstance(value, str) else "array"
+    message = (
+        f"Invalid '{path}': {kind} too long. Expected {_kind_of(value)} with maximum length {limit}, "
+        f"but got {_kind_of(value)} with length {len(value)} instead."
+    )
+    return invalid(message, path, f"{kind}_above_max_length")
 
 
 LONGEST_QUOTE = 100
@@ -113,7 +135,7 @@ def _listed(expected: str) -> str:
 
 def _out_of_bounds(path: str, value: Any, kind: str, context: dict[str, Any]) -> ClientFault:
     code, words, sign, bound = _BOUNDS[kind]
-    number = "integer" if isinstance(value, int) and isinstance(context[bound], int) else "decimal"
+    number = "decimal" if isinstance(value, float) or isinstance(context[bound], float) else "integer"
     limit = f"{context[bound]:g}" if isinstance(context[bound], float) else context[bound]
     message = (
         f"Invalid '{path}': {number} {words} value. Expected a value {sign} {limit}, but got {value} instead."

@@ -5,7 +5,8 @@ Not here: any behaviour; that is in `edge`, `routes` and the modules they name.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -13,28 +14,36 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from shim.exchange import Exchange
+from shim.exchange.background import Background
+from shim.exchange.upkeep import keep_tidy
+from shim.http.call import stop
 from shim.http.edge import Edge
 from shim.http.guards import Guard
 from shim.http.health import Readiness
 from shim.http.replies import routing_reply
 from shim.http.routes import ROUTES
 from shim.http.services import Services
+from shim.store import ResponseStore, open_store
 from shim.upstream import Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator
 
     from shim.settings import Settings
 
 
 def create_app(
-    settings: Settings, *, exchange: Exchange | None = None, upstream: Upstream | None = None
+    settings: Settings,
+    *,
+    exchange: Exchange | None = None,
+    upstream: Upstream | None = None,
+    store: ResponseStore | None = None,
 ) -> Starlette:
     """The endpoint as an ASGI application.
 
-    An upstream that is not given is built here, so that wrong settings are told before anything listens, and
-    closed when the application stops; one that is given stays open, for its owner to close.
+    An upstream that is not given is built here, so that wrong settings are told before anything listens; the store
+    is opened when the application starts. What is made here is closed when the application stops; what is given
+    stays open, for its owner to close.
 
     Raises:
         ValueError: The settings cannot work; the message is one sentence. `Misconfigured` if clients must
@@ -42,28 +51,33 @@ def create_app(
     """
     guard = Guard.of(settings)
     grid = upstream or Upstream(settings)
-    app = Starlette(
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            if upstream is None:
+                stack.push_async_callback(grid.aclose)
+            kept = store or (exchange.store if exchange else await open_store(settings))
+            if store is None and exchange is None:
+                stack.push_async_callback(kept.aclose)
+            made = exchange or Exchange(settings, grid, kept)
+            background = Background(made, settings)
+            background.start()
+            stack.push_async_callback(background.stop)
+            stack.push_async_callback(stop, asyncio.create_task(keep_tidy(kept, made.source)))
+            app.state.services = Services(
+                settings=settings,
+                guard=guard,
+                upstream=grid,
+                exchange=made,
+                background=background,
+                readiness=Readiness(guard, grid),
+            )
+            yield
+
+    return Starlette(
         routes=ROUTES,
         middleware=[Middleware(Edge)],
         exception_handlers={HTTPException: routing_reply},
-        lifespan=None if upstream else _closing(grid),
+        lifespan=lifespan,
     )
-    app.state.services = Services(
-        settings=settings,
-        guard=guard,
-        upstream=grid,
-        exchange=exchange or Exchange(settings, grid),
-        readiness=Readiness(guard, grid),
-    )
-    return app
-
-
-def _closing(upstream: Upstream) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await upstream.aclose()
-
-    return lifespan

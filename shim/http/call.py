@@ -42,7 +42,7 @@ class Call:
     """What is known of one request, from its first byte to its line in the log.
 
     Attributes:
-        method: As sent; `GET` for a WebSocket.
+        method: As sent; `GET` for a WebSocket, `WS` for a turn on one.
         path: As sent, without the query.
         request_id: Ours, never the client's.
         status: HTTP status of the answer; None until it is sent.

@@ -1,6 +1,6 @@
 """The outermost layer: every request passes here first, and every answer and every fault last.
 
-It tidies the path, refuses WebSockets, turns whatever was raised into OpenAI's error body and writes one line
+It tidies the path, parts WebSockets from requests, turns whatever was raised into OpenAI's error body and writes one line
 to the access log. Not here: routes and what they do.
 """
 
@@ -16,7 +16,8 @@ from starlette.datastructures import Headers
 from shim.errors import Fault
 from shim.http.call import SCOPE_KEY, Call, ClientGone
 from shim.http.logs import log_call
-from shim.http.replies import fault_reply, upgrade_refused, url_fault
+from shim.http.replies import fault_reply, internal_fault, upgrade_refused, url_fault
+from shim.http.websocket import serve_websocket
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -58,7 +59,9 @@ class Edge:
             await self._refuse(internal_fault(call.request_id), scope, receive, send)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if asks_for_websocket(scope):
+        if serves_websocket(scope):
+            await serve_websocket(scope, receive, send)
+        elif asks_for_websocket(scope):
             await upgrade_refused()(scope, receive, send)
         elif scope["type"] == "websocket":
             raise url_fault(Call.of(scope))
@@ -83,6 +86,14 @@ def tidy(path: str) -> str:
     return "/" + "/".join(segments)
 
 
+def serves_websocket(scope: Scope) -> bool:
+    """Whether this is a WebSocket that the settings and the server let us serve."""
+    if scope["type"] != "websocket" or scope["path"] != "/responses":
+        return False
+    websocket: bool = scope["app"].state.services.settings.websocket
+    return websocket
+
+
 def asks_for_websocket(scope: Scope) -> bool:
     """Whether this is `GET /responses` asking for an upgrade, recognised as such by the server or not."""
     if scope["path"] != "/responses":
@@ -90,8 +101,3 @@ def asks_for_websocket(scope: Scope) -> bool:
     if scope["type"] == "websocket":
         return True
     return scope["method"] == "GET" and Headers(scope=scope).get("upgrade", "").lower() == "websocket"
-
-
-def internal_fault(request_id: str) -> Fault:
-    """What a client may know of a failure of ours."""
-    return Fault(f"The server had an error while processing your request. (Request ID {request_id})")

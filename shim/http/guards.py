@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shim.errors import ClientFault
+from shim.exchange import Caller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,6 +92,18 @@ class Guard:
                 status=401,
             )
         return key
+
+    def caller(self, headers: Headers) -> Caller:
+        """The client, let in, with the key for the upstream and what it presented itself.
+
+        Raises:
+            ClientFault: 401, a wrong token or no key at all.
+        """
+        return Caller(
+            self.key(headers),
+            next(iter(presented_keys(headers)), ""),
+            refusals_as_text=headers.get("originator", "").lower().startswith("codex"),
+        )
 
     def _check(self, presented: tuple[str, ...]) -> None:
         # A list, not a generator: every pair is compared, so the time taken says nothing. Latin-1 gives back the

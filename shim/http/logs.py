@@ -6,6 +6,7 @@ outside is quoted if it holds anything but plain characters. Not here: what is w
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -40,6 +41,15 @@ def _direct(name: str, handler: logging.Handler, level: str) -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False
+
+
+def spare_cancellations() -> None:
+    """Let the server log no traceback for a request that is cut off at shutdown: it has its own line."""
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def log_call(call: Call) -> None:

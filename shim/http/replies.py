@@ -72,6 +72,11 @@ class FaultReply(Response):
         await super().__call__(scope, receive, send)
 
 
+def internal_fault(request_id: str) -> Fault:
+    """What a client may know of a failure of ours."""
+    return Fault(f"The server had an error while processing your request. (Request ID {request_id})")
+
+
 def url_fault(call: Call) -> ClientFault:
     """A 404 for a path that is not served, in the words of OpenAI's API."""
     return ClientFault(f"Invalid URL ({call.method} {call.path[:MAX_QUOTED_PATH]})", status=404)

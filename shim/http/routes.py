@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -16,29 +16,20 @@ from starlette.routing import Route
 from shim import __version__
 from shim.core.codex import list_entry, models_body
 from shim.errors import ClientFault
+from shim.http import background, conversations, stored
 from shim.http.bodies import json_object, read_body
 from shim.http.call import Call
 from shim.http.passthrough import Passthrough
-from shim.http.replies import json_reply, safe_headers, url_fault
+from shim.http.replies import json_reply, safe_headers
 from shim.http.services import Services
 from shim.http.stream import EventStream
+from shim.http.waiting import WhileConnected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
-
-
-class WhileConnected:
-    """An answer that is worked out only as long as the client waits for it."""
-
-    def __init__(self, work: Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]) -> None:
-        self._work = work
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Do the work and watch the client."""
-        await Call.of(scope).while_connected(receive, self._work(scope, receive, send))
 
 
 async def responses(request: Request) -> ASGIApp:
@@ -46,12 +37,14 @@ async def responses(request: Request) -> ASGIApp:
     if request.method == "HEAD":
         return Response(headers={"allow": "HEAD, POST"})
     services, call = Services.of(request), Call.of(request.scope)
-    key = services.guard.key(request.headers)
+    caller = services.guard.caller(request.headers)
     body = json_object(await read_body(request.scope, request.receive, services.settings))
     call.model = body["model"] if isinstance(body.get("model"), str) else None
+    if body.get("background"):
+        return await background.begin(services, call, body, caller)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        turn = await services.exchange.open(body, key, call.request_id)
+        turn = await services.exchange.open(body, caller, call.request_id)
         async with aclosing(turn):
             call.summary = turn.summary
             if turn.stream:
@@ -97,17 +90,6 @@ async def model(request: Request) -> Response:
     return json_reply(list_entry(instrument))
 
 
-async def stored_response(request: Request) -> Response:
-    """`/responses/{id}` and below: nothing is stored, so no id is known."""
-    Services.of(request).guard.admit(request.headers)
-    raise ClientFault(f"Response with id '{request.path_params['id']}' not found.", status=404)
-
-
-async def not_served(request: Request) -> Response:
-    """Paths of OpenAI's API that would otherwise be taken for a response's id."""
-    raise url_fault(Call.of(request.scope))
-
-
 async def alive(_: Request) -> Response:
     """`GET /healthz`: the process is up."""
     return json_reply({"status": "ok", "version": __version__})
@@ -137,18 +119,47 @@ async def welcome(_: Request) -> Response:
             "description": "OpenAI's Responses API in front of a Chat Completions upstream.",
             "base_url": "/v1",
             "documentation": "/openapi.json",
-            "endpoints": ["/v1/responses", "/v1/models", "/v1/chat/completions", "/healthz", "/readyz"],
+            "endpoints": [
+                "/v1/responses",
+                "/v1/conversations",
+                "/v1/models",
+                "/v1/chat/completions",
+                "/healthz",
+                "/readyz",
+            ],
         }
     )
 
 
+def by_method(path: str, **handlers: Callable[[Request], Awaitable[ASGIApp]]) -> Route:
+    """One route for a path that does different things by method, so that a 405 names all of them."""
+
+    async def dispatch(request: Request) -> ASGIApp:
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, dispatch, methods=list(handlers))
+
+
 ROUTES = [
     Route("/responses", responses, methods=["POST", "HEAD"]),
-    Route("/responses/compact", not_served, methods=["POST"]),
-    Route("/responses/input_tokens", not_served, methods=["POST"]),
-    Route("/responses/{id}", stored_response, methods=["GET", "DELETE"]),
-    Route("/responses/{id}/cancel", stored_response, methods=["POST"]),
-    Route("/responses/{id}/input_items", stored_response),
+    Route("/responses/compact", stored.compact_conversation, methods=["POST"]),
+    Route("/responses/input_tokens", stored.count_tokens, methods=["POST"]),
+    by_method("/responses/{id}", GET=background.retrieve, DELETE=stored.delete_response),
+    Route("/responses/{id}/cancel", background.cancel, methods=["POST"]),
+    Route("/responses/{id}/input_items", stored.response_items),
+    by_method("/conversations", POST=conversations.create_conversation),
+    by_method(
+        "/conversations/{id}",
+        GET=conversations.retrieve_conversation,
+        POST=conversations.update_conversation,
+        DELETE=conversations.delete_conversation,
+    ),
+    by_method("/conversations/{id}/items", GET=conversations.list_items, POST=conversations.create_items),
+    by_method(
+        "/conversations/{id}/items/{item_id}",
+        GET=conversations.retrieve_item,
+        DELETE=conversations.delete_item,
+    ),
     Route("/models", models),
     Route("/models/{id:path}", model),
     Route("/chat/completions", chat_completions, methods=["POST"]),

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from shim.exchange import Exchange
+    from shim.exchange.background import Background
     from shim.http.guards import Guard
     from shim.http.health import Readiness
     from shim.settings import Settings
@@ -23,6 +24,7 @@ class Services:
     guard: Guard
     upstream: Upstream
     exchange: Exchange
+    background: Background
     readiness: Readiness
 
     @classmethod

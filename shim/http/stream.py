@@ -10,17 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from shim.http.call import Call, ClientGone, stop
 from shim.http.replies import safe_headers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from starlette.types import Receive, Scope, Send
-
-    from shim.exchange import Turn
 
 SSE_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -32,10 +30,27 @@ SSE_HEADERS = {
 logger = logging.getLogger(__name__)
 
 
+class Told(Protocol):
+    """What can be sent as a stream: a `Turn`, or the `Following` of one that runs in the background."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the answer."""
+        ...
+
+    def reads(self) -> AsyncGenerator[bytes, None]:
+        """Whole events."""
+        ...
+
+    def heartbeat(self) -> bytes:
+        """A sign of life."""
+        ...
+
+
 class EventStream:
     """The answer to a streaming request, as an ASGI application that is called once."""
 
-    def __init__(self, turn: Turn, keepalive_seconds: float) -> None:
+    def __init__(self, turn: Told, keepalive_seconds: float) -> None:
         """Prepare to send `turn`.
 
         Args:

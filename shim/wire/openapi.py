@@ -85,6 +85,7 @@ def document() -> Json:
 def _paths() -> dict[str, Json]:
     return {
         "/v1/responses": {"post": _create_response()},
+        **_stored_paths(),
         "/v1/models": {
             "get": _get("listModels", "The instruments, for OpenAI clients (`data`) and Codex (`models`).")
         },
@@ -99,6 +100,52 @@ def _paths() -> dict[str, Json]:
         "/readyz": {"get": _get("readiness", "Whether requests can be served, and why not.", 503)},
         "/openapi.json": {"get": _get("openapi", "This document.")},
     }
+
+
+_STORED = {
+    "/v1/responses/compact": {"post": ("compactResponse", "A conversation as one compaction item.")},
+    "/v1/responses/input_tokens": {"post": ("countInputTokens", "How many tokens a request is, estimated.")},
+    "/v1/responses/{response_id}": {
+        "get": ("retrieveResponse", "A stored response."),
+        "delete": ("deleteResponse", "Delete a stored response."),
+    },
+    "/v1/responses/{response_id}/cancel": {"post": ("cancelResponse", "End a background response.")},
+    "/v1/responses/{response_id}/input_items": {"get": ("listInputItems", "A turn's own input.")},
+    "/v1/conversations": {"post": ("createConversation", "Create a conversation.")},
+    "/v1/conversations/{conversation_id}": {
+        "get": ("retrieveConversation", "A conversation."),
+        "post": ("updateConversation", "Replace its metadata."),
+        "delete": ("deleteConversation", "Delete it with its items."),
+    },
+    "/v1/conversations/{conversation_id}/items": {
+        "get": ("listConversationItems", "Its items."),
+        "post": ("createConversationItems", "Add items, at most 20."),
+    },
+    "/v1/conversations/{conversation_id}/items/{item_id}": {
+        "get": ("retrieveConversationItem", "One item."),
+        "delete": ("deleteConversationItem", "Delete one item."),
+    },
+}
+"""What is kept on the server, by path and method: the operation and one line on it."""
+
+
+def _stored_paths() -> dict[str, Json]:
+    return {path: _stored_path(path, operations) for path, operations in _STORED.items()}
+
+
+def _stored_path(path: str, operations: dict[str, tuple[str, str]]) -> Json:
+    names = [segment[1:-1] for segment in path.split("/") if segment.startswith("{")]
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+    ]
+    methods = {method: _stored(method, *operation) for method, operation in operations.items()}
+    return methods | ({"parameters": parameters} if parameters else {})
+
+
+def _stored(method: str, operation: str, summary: str) -> Json:
+    described = _get(operation, summary)
+    described["responses"] |= _errors(400, 401, 404, 503)
+    return described | ({"requestBody": _body({"type": "object"})} if method == "post" else {})
 
 
 def _create_response() -> Json:

@@ -56,6 +56,12 @@ Input = Annotated[
 ]
 
 
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
+]
+"""What a client attaches to an object: at most 16 pairs."""
+
+
 class CreateResponse(Inbound):
     """A request for a response; see the API's reference for each field."""
 
@@ -77,7 +83,7 @@ class CreateResponse(Inbound):
     text: TextConfig | None = None
     reasoning: ReasoningConfig | None = None
     include: list[str] | None = None
-    metadata: dict[str, str] | None = Field(None, max_length=16)
+    metadata: Metadata | None = None
     store: bool | None = None
     background: bool | None = None
     previous_response_id: str | None = None

@@ -70,6 +70,13 @@ class TextEcho(TypedDict):
 
 
 @exact
+class ConversationEcho(TypedDict):
+    """The conversation that a response belongs to."""
+
+    id: str
+
+
+@exact
 class Response(TypedDict):
     """A response. Times are Unix seconds; `served_model` names the model behind the instrument, once known."""
 
@@ -106,4 +113,6 @@ class Response(TypedDict):
     usage: Usage | None
     user: str | None
     metadata: dict[str, str]
+    conversation: NotRequired[ConversationEcho]
+    prompt: NotRequired[Json]
     served_model: NotRequired[str]

@@ -166,6 +166,25 @@ class TestServe:
         assert "base URL must begin with https://" in err
         assert len(err.strip().splitlines()) <= 3
 
+    @pytest.mark.parametrize("store", ["postgresql://u:secret@127.0.0.1:1/x", "sqlite:////proc/nope/x.db"])
+    def test_a_store_that_cannot_be_opened_is_one_sentence_before_anything_is_announced(self, run, store):
+        if store.startswith("postgresql"):
+            pytest.importorskip("asyncpg")
+        code, out, err = run("serve", "--port", "0", "--set", "key=k", "--store", store)
+        assert code == 1
+        assert out == ""
+        assert "Fix: see the setting store" in err
+        assert "Traceback" not in err
+        assert "secret" not in err
+
+    def test_a_store_that_cannot_be_opened_is_told_by_an_endpoint_on_a_thread(self):
+        settings = read_settings(key="k", store="sqlite:////proc/nope/x.db")
+        with (
+            pytest.raises(Problem, match="cannot be opened"),
+            server.in_thread(settings, server.bind("127.0.0.1", 0)),
+        ):
+            pytest.fail("it started")
+
     def test_it_prints_what_to_paste_and_serves(self, grid):
         command = [sys.executable, "-c", "from shim.cli import main; main()", "serve", "--port", "0"]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from shim.errors import ClientFault, UpstreamFault
-from shim.exchange import Exchange
+from shim.exchange import Caller, Exchange
 from shim.settings import Settings
 from shim.simulator import DEFAULT_KEY, Dialect, Hold, SimulatorConfig, Turn, running
+from shim.store import open_store
+from shim.store.records import Page
 from shim.upstream import Upstream
 
 TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}}
 
 
-async def answered(turn: Turn, key: str = DEFAULT_KEY, settings: dict | None = None, **asked):
+async def answered(
+    turn: Turn, key: str = DEFAULT_KEY, settings: dict | None = None, *, codex: bool = False, **asked
+):
     """The response of a scripted turn, or the fault it ended with; and the chat request."""
     async with running(SimulatorConfig(turns=[turn], keys=())) as simulator:
         configured = Settings(upstream=simulator.base_url, key=key, **(settings or {}))
-        upstream = Upstream(configured)
-        opened = await Exchange(configured, upstream).open(
-            {"model": "code-prime", "input": "Hi", **asked}, key, "req_1"
+        upstream, store = Upstream(configured), await open_store(configured)
+        opened = await Exchange(configured, upstream, store).open(
+            {"model": "code-prime", "input": "Hi", **asked}, Caller(key, refusals_as_text=codex), "req_1"
         )
         try:
             return await opened.response(), simulator.journal.served[-1].body
         finally:
             await opened.aclose()
             await upstream.aclose()
+            await store.aclose()
 
 
 @pytest.mark.parametrize("filler", ["", "x" * 1985])
@@ -66,3 +73,63 @@ async def test_a_configured_default_model_stands_for_the_openai_families_under_e
         Turn(text="a"), settings={"profile": "vllm", "default_model": "text-max"}, model="gpt-4.1"
     )
     assert chat["model"] == "text-max"
+
+
+@pytest.mark.parametrize(("codex", "kind"), [(False, "refusal"), (True, "output_text")])
+async def test_codex_is_told_a_refusal_as_text_since_it_shows_nothing_of_another(codex, kind):
+    response, _ = await answered(Turn(refusal="I will not."), codex=codex)
+    (part,) = response["output"][-1]["content"]
+    assert part["type"] == kind
+    assert "I will not." in part.values()
+
+
+class Watching:
+    """A store whose conversation locks are counted, and whose calibrations never return."""
+
+    kind = "memory"
+
+    def __init__(self):
+        self.taken = asyncio.Queue()
+        self.given_back = asyncio.Event()
+        self.conversations = self.calibrations = self
+
+    async def items(self, *_):
+        return Page(())
+
+    async def lock(self, owner, conversation, claim, now):
+        await self.taken.put(claim.until - now)
+        return "locked"
+
+    async def unlock(self, *_):
+        self.given_back.set()
+
+    async def record(self, *_):
+        await asyncio.Event().wait()
+
+
+async def test_a_conversation_stays_locked_for_as_long_as_its_turn_runs_and_not_much_longer(monkeypatch):
+    monkeypatch.setattr("shim.exchange.exchange.LOCK_SECONDS", 0.03)
+    async with running(SimulatorConfig(turns=[Turn(text="a")])) as simulator:
+        configured = Settings(upstream=simulator.base_url, key=DEFAULT_KEY)
+        upstream, store = Upstream(configured), Watching()
+        body = {"model": "code-prime", "input": "Hi", "conversation": "conv_1", "store": False}
+        turn = await Exchange(configured, upstream, store).open(body, Caller(DEFAULT_KEY), "req_1")
+        assert [await store.taken.get() for _ in range(3)] == pytest.approx([0.03] * 3)
+        closing = asyncio.create_task(turn.aclose())
+        await store.given_back.wait()
+        await closing
+        await upstream.aclose()
+
+
+async def test_a_store_that_hangs_keeps_no_unstored_answer_from_its_client():
+    async with running(SimulatorConfig(turns=[Turn(text="a")])) as simulator:
+        configured = Settings(upstream=simulator.base_url, key=DEFAULT_KEY)
+        upstream = Upstream(configured)
+        turn = await Exchange(configured, upstream, Watching()).open(
+            {"model": "code-prime", "input": "Hi", "store": False}, Caller(DEFAULT_KEY), "req_1"
+        )
+        assert (await turn.response())["status"] == "completed"
+        closing = asyncio.create_task(turn.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await upstream.aclose()

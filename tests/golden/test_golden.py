@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,12 @@ from pydantic_core import to_json
 
 from shim.core.profile import Instrument
 from shim.errors import Fault
-from shim.exchange import Exchange
+from shim.exchange import Caller, Exchange
 from shim.settings import Settings
 from shim.simulator.config import SimulatorConfig
 from shim.simulator.instruments import CATALOGUE
 from shim.simulator.strictness import check
+from shim.store import open_store
 from shim.upstream import Catalog
 from shim.upstream.sse import PayloadReader
 
@@ -107,16 +109,22 @@ def case(request):
 
 
 @pytest.fixture
-def opened(case, monkeypatch):
+async def store():
+    async with aclosing(await open_store(Settings(store="memory"))) as store:
+        yield store
+
+
+@pytest.fixture
+def opened(case, monkeypatch, store):
     """Opens the case's request on the recording; a fresh exchange each time."""
-    monkeypatch.setattr("shim.exchange.Sealer", ReadableSealer)
+    monkeypatch.setattr("shim.exchange.exchange.Sealer", ReadableSealer)
     data = (case / "upstream.sse").read_bytes()
 
     async def _opened(**fields):
         upstream = RecordedUpstream(data)
-        exchange = Exchange(Settings(seal_key="golden"), upstream, CountingSource())
+        exchange = Exchange(Settings(seal_key="golden"), upstream, store, CountingSource())
         body = json.loads((case / "request.json").read_text("utf-8")) | fields
-        return await exchange.open(body, None, "req_1"), upstream
+        return await exchange.open(body, Caller(), "req_1"), upstream
 
     return _opened
 

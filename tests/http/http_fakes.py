@@ -9,8 +9,10 @@ from typing import Any
 import httpx
 import uvicorn
 
+from shim.ambient import Ambient
 from shim.core.profile import Instrument
 from shim.exchange import Summary
+from shim.store.off import OffStore
 
 PATIENCE = 10  # seconds until a test that waits for an event gives up
 
@@ -76,9 +78,14 @@ class FakeExchange:
     opened: list[tuple[dict, str | None, str]] = field(default_factory=list)
     opening: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    store: OffStore = field(default_factory=OffStore)
+    source: Ambient = field(default_factory=Ambient)
 
-    async def open(self, body, key, request_id):
-        self.opened.append((body, key, request_id))
+    def owner(self, caller):
+        return caller.identity
+
+    async def open(self, body, caller, request_id):
+        self.opened.append((body, caller.key, request_id))
         turn = self.turns.pop(0) if self.turns else FakeTurn(stream=bool(body.get("stream")))
         if isinstance(turn, BaseException):
             raise turn

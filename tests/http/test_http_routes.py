@@ -172,10 +172,8 @@ async def test_a_method_that_is_not_served_is_405_with_allow(serve, method, path
     ("method", "path"),
     [
         ("GET", "/v1/foo"),
-        ("POST", "/v1/responses/compact"),
-        ("POST", "/v1/responses/input_tokens"),
-        ("POST", "/v1/conversations"),
-        ("GET", "/v1/conversations/conv_1/items"),
+        ("POST", "/v1/files"),
+        ("GET", "/v1/conversations/conv_1/other"),
         ("OPTIONS", "/nowhere"),
     ],
 )
@@ -362,7 +360,7 @@ async def test_what_was_given_is_not_closed_with_the_application(serve, upstream
     assert upstream.closings == 0
 
 
-async def test_a_websocket_upgrade_is_refused_with_426(serve):
+async def test_a_websocket_upgrade_is_refused_with_426_where_it_is_switched_off(serve):
     await _refuses_upgrade(serve, ws="auto")
 
 
@@ -375,7 +373,7 @@ async def _refuses_upgrade(serve, ws):
         b"GET /v1/responses HTTP/1.1\r\nhost: shim\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
-    async with serve(ws=ws) as client, raw_request(client, upgrade) as (reader, _):
+    async with serve(ws=ws, websocket=False) as client, raw_request(client, upgrade) as (reader, _):
         head = (await soon(reader.readuntil(b"\r\n\r\n"))).lower()
         assert head.startswith(b"http/1.1 426")
         assert b"x-request-id: req_" in head

@@ -872,3 +872,22 @@ def test_what_is_no_json_object_is_the_upstreams_fault(payload):
 )
 def test_chunks_that_say_nothing_give_nothing(chunk):
     assert ChunkReader().read(chunk) == []
+
+
+@pytest.mark.parametrize("key", [key for key in CHAT_NAMES if key[1]])
+def test_a_call_of_a_tool_in_a_namespace_names_it_and_its_namespace(key):
+    """Codex answers "unsupported call" to a flattened name."""
+    kind, namespace, name = key
+    (item,) = called(entry(0, "c", CHAT_NAMES[key], "{}"))
+    told = {"function": "function_call", "custom": "custom_tool_call"}[kind]
+    assert (item["type"], item["namespace"], item["name"]) == (told, namespace, name)
+
+
+@pytest.mark.parametrize("summary", [True, False])
+def test_reasoning_is_sealed_if_the_client_asked_for_it_and_only_once_it_is_whole(summary):
+    telling = Telling(summary=summary, sealed=True)
+    events = tell(delta(reasoning="Hm"), delta("stop", content="Hi"), telling=telling)
+    items = [event["item"] for event in events if event["type"].startswith("response.output_item")]
+    assert "encrypted_content" not in items[0]
+    assert items[1]["encrypted_content"] == "sealed:Hm"
+    assert final(events)["output"][0] == items[1]

@@ -306,21 +306,26 @@ def test_payloads_after_done_are_not_read():
 
 # -- law 8 ----------------------------------------------------------------------------------------------------
 
-STATES = ("new", "open", "finished", "ended")
+STATES = ("new", "queued", "open", "finished", "ended")
 WAYS = {
     "new": [],
+    "queued": ["queue"],
     "open": ["start"],
+    "open after the queue": ["queue", "start"],
     "finished": ["start", "say all"],
     "ended": ["start", "fail"],
     "ended well": ["start", "say all", "finish"],
+    "ended by the client": ["start", "cancel"],
 }
 """How each state is reached."""
 
 ACTS = {
+    "queue": lambda told: told.queue(),
     "start": lambda told: told.start(),
     "feed": lambda told: told.feed([Text("a")]),
     "finish": lambda told: told.finish(),
     "fail": lambda told: told.fail(UpstreamFault("broken")),
+    "cancel": lambda told: told.cancel(),
 }
 
 

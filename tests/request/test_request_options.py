@@ -184,23 +184,19 @@ def test_a_higher_wish_is_never_fitted_to_a_lower_effort(known):
 def test_what_is_not_applied_is_noted():
     translation = translate(
         "hi",
-        truncation="auto",
         max_tool_calls=2,
-        context_management=[{"type": "compaction"}],
         zeta=1,
         alpha=None,
     )
     assert translation.notes == (
         "alpha: unknown, left out",
         "zeta: unknown, left out",
-        "truncation: not applied; an overflow is an error",
-        "context_management: not applied",
         "max_tool_calls: counts hosted tools only, and there are none",
     )
 
 
 def test_what_changes_nothing_is_not_noted():
-    fields = {"truncation": "disabled", "metadata": {"a": "b"}, "store": False, "client_metadata": {"a": 1}}
+    fields = {"truncation": "auto", "metadata": {"a": "b"}, "store": False, "client_metadata": {"a": 1}}
     assert translate("hi", **fields).notes == ()
 
 

@@ -187,9 +187,23 @@ WRONG = {
     "too much metadata": (
         {"metadata": {str(number): "" for number in range(17)}},
         (
-            "Invalid 'metadata': Dictionary should have at most 16 items after validation, not more.",
+            (
+                "Invalid 'metadata': too many properties. Expected an object with at most 16 properties, "
+                "but got an object with 17 properties instead."
+            ),
             "metadata",
-            "invalid_value",
+            "object_above_max_properties",
+        ),
+    ),
+    "metadata that is too long": (
+        {"metadata": {"key": "x" * 513}},
+        (
+            (
+                "Invalid 'metadata.key': string too long. Expected a string with maximum length 512, "
+                "but got a string with length 513 instead."
+            ),
+            "metadata.key",
+            "string_above_max_length",
         ),
     ),
     "a format without a type": (

@@ -127,8 +127,9 @@ def test_what_arrives_together_with_an_error_is_told_before_it(stack):
     assert events[-1]["type"] == "response.failed"
 
 
-def test_an_offered_websocket_is_declined_and_http_goes_on_at_once(stack, codex):
-    run = codex(provider={"supports_websockets": True}).exec("say over http")
+def test_where_websockets_are_off_one_is_declined_and_http_goes_on_at_once(start, codex):
+    stack = start(websocket=False)
+    run = codex(stack.base_url, provider={"supports_websockets": True}).exec("say over http")
 
     assert (run.code, run.notices, run.answer) == (0, [], "over http")
     assert len(stack.chats) == 1

@@ -1,0 +1,423 @@
+"""Background responses: made here whether or not anyone waits, and by another replica if this one dies.
+
+A job lies in the store with a lease. Whoever holds the lease makes the response, renews the lease and stores every
+event; a process that dies renews no more, and another one takes the job. There:
+
+- nothing that the model said was stored yet (at most created, queued and in_progress): the job is run again, and
+  the stream goes on with the same numbers. The upstream may have been asked twice; the client is answered once;
+- otherwise the response ends as failed and says why: a second answer would not continue the first.
+
+A process makes so many responses at a time; further jobs wait in the store, unclaimed, for the first process that
+has a place. A cancelled response ends without a terminal event: the API has none for it, so the stream just ends.
+
+Not here: what is told (`shim.exchange.story`), to whom (`shim.exchange.following`), and HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic_core import from_json, to_json
+
+from shim.ambient import monotonic
+from shim.errors import ClientFault, Fault, invalid
+from shim.exchange.caller import Caller
+from shim.exchange.exchange import Asked, Exchange
+from shim.exchange.following import POLL_SECONDS, Following, Here
+from shim.exchange.story import Gone, Order, Story, is_over
+from shim.exchange.turn import Turn
+from shim.settings import Settings
+from shim.store import StoreFault
+from shim.store.records import Claim, Job, StoredResponse
+from shim.wire.base import Json
+from shim.wire.response import Response
+
+log = logging.getLogger("shim.background")
+
+Verdict = Literal["cancelled", "lost", "leaving"]
+"""Why a job is stopped: the client's wish; another process has it, or it was deleted; this process ends."""
+
+Claiming = Callable[[int], Awaitable[tuple[Job, ...]]]
+"""Claims at most so many jobs."""
+
+ROUNDS_PER_LEASE = 3
+"""How often within a lease it is renewed, a cancellation noticed, and the store searched for work."""
+
+MOST_ATTEMPTS = 3
+"""How often a job is begun: one that takes its process down must not take down every replica."""
+
+ENDED = "The process that was making this response ended before the response was complete."
+SEALED_ELSEWHERE = (
+    "The process that took this response over cannot open its key: the replicas need one seal_key."
+)
+BROKE = "The server had an error while making this response."
+
+
+@dataclass(eq=False)
+class Running:
+    """A job that this process works on."""
+
+    story: Story
+    verdict: asyncio.Future[Verdict]
+    task: asyncio.Task[None] = field(init=False)
+
+    def settle(self, verdict: Verdict) -> None:
+        """Stop the work; the first verdict counts."""
+        if not self.verdict.done():
+            self.verdict.set_result(verdict)
+
+
+class Background:
+    """Makes background responses; one for each process."""
+
+    def __init__(self, exchange: Exchange, settings: Settings) -> None:
+        self._exchange = exchange
+        self._store = exchange.store
+        self._source = exchange.source
+        self._worker = self._source.new_id("worker")
+        self._lease = settings.background_lease_seconds
+        self._drain = settings.background_drain_seconds
+        self._places = settings.background_jobs
+        self._running: dict[tuple[str, str], Running] = {}
+        self._leaving: asyncio.Task[None] | None = None
+        self._left = False
+        self._looking = asyncio.Lock()
+        self._chores: set[asyncio.Task[None]] = set()
+
+    # -- the process ------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to look for jobs that others left."""
+        if self._store.kind != "off":
+            self._chore(self._watch())
+
+    @property
+    def drain_seconds(self) -> float:
+        """How long what runs may go on once the process is asked to end."""
+        return self._drain
+
+    @property
+    def busy(self) -> bool:
+        """Whether a response is being made here."""
+        return bool(self._running)
+
+    def leave(self) -> asyncio.Task[None]:
+        """The process was asked to end: begin no more, and give what runs its time; at once, and once only."""
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave())
+        return self._leaving
+
+    async def stop(self) -> None:
+        """Leave, and end also what a request that was under way still began."""
+        await self.leave()
+        await self._end()
+
+    async def _leave(self) -> None:
+        """Let what runs come to its end, for a while; leave the rest to other processes, or fail it honestly."""
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        if self._running:
+            await asyncio.wait([one.task for one in self._running.values()], timeout=self._drain)
+        await self._end()
+        self._left = True
+
+    async def _end(self) -> None:
+        """Stop what still runs."""
+        running = list(self._running.values())
+        for one in running:
+            one.settle("leaving")
+        await asyncio.gather(*(one.task for one in running))
+
+    async def look(self) -> None:
+        """Take jobs that others left and jobs that wait, as many as there are places for.
+
+        Raises:
+            StoreFault: The store is away.
+        """
+        async with self._looking:
+            now = self._source.now()
+            for job in await self._taken(
+                lambda limit: self._store.jobs.claim_abandoned(self._claim(), now, limit)
+            ):
+                log.info("response %s was left behind: attempt %d", job.response_id, job.attempt)
+                self._begin(job)
+            for job in await self._taken(lambda limit: self._store.jobs.claim(self._claim(), limit)):
+                self._begin(job)
+
+    # -- clients ----------------------------------------------------------------------------------------------
+
+    async def create(self, body: Json, caller: Caller, request_id: str) -> Response:
+        """Queue a response; it is stored, and made from now on.
+
+        Raises:
+            Fault: The request is wrong, or the store is away.
+        """
+        asked = await self._exchange.ask(body, caller, request_id)
+        if self._store.kind == "off" or asked.request.store is False:
+            raise invalid("Background responses must be stored: 'background' requires 'store'.", "store")
+        template = self._exchange.template(asked, self._source.new_id("resp"), self._source.now())
+        order = Order(body, asked.recalled.own, {**template, "status": "queued"})
+        claimed = self._free > 0
+        self._places -= claimed
+        try:
+            job = await self._store.jobs.enqueue(
+                order.record(asked.owner, order.response),
+                order.packed(),
+                sealed_key=self._sealed(caller),
+                claim=self._claim() if claimed else None,
+            )
+        except BaseException:
+            self._places += claimed
+            raise
+        if claimed:
+            self._begin(job, asked)
+        else:
+            self._chore(self._look_safely())  # a place may be free by now
+        return order.response
+
+    async def get(self, owner: str, response_id: str) -> StoredResponse:
+        """A response that was made in the background, or is being made.
+
+        Raises:
+            Fault: There is no such response.
+        """
+        stored = await self._store.responses.get(owner, response_id)
+        if stored is None:
+            raise ClientFault(f"Response with id '{response_id}' not found.", status=404)
+        return stored
+
+    async def cancel(self, owner: str, response_id: str) -> StoredResponse:
+        """Stop a response, wherever it is made; the response as it is then. One that has ended stays as it is.
+
+        One that waits for a place is cancelled at once. One that another process makes is stopped when that process
+        renews its lease; this waits for it, but not longer than a lease lasts.
+
+        Raises:
+            Fault: There is no such response, or it is no background response.
+        """
+        stored = await self.get(owner, response_id)
+        if not is_background(stored):
+            raise invalid("Only responses created with background=true can be cancelled.", None)
+        if is_over(stored.status) or await self._cancel_waiting(owner, response_id):
+            return await self.get(owner, response_id)
+        if not await self._store.jobs.cancel(owner, response_id):
+            return await self.get(owner, response_id)
+        if running := self._running.get((owner, response_id)):
+            running.settle("cancelled")
+            await asyncio.wait([running.task])
+            return await self.get(owner, response_id)
+        for _ in range(int(self._lease / POLL_SECONDS)):
+            stored = await self.get(owner, response_id)
+            if is_over(stored.status):
+                break
+            await asyncio.sleep(POLL_SECONDS)
+        return stored
+
+    async def delete(self, owner: str, response_id: str) -> bool:
+        """Delete a stored response, and stop at once if it is being made here; False if there is none.
+
+        Another process that makes it stops when it next stores an event or renews its lease.
+
+        Raises:
+            StoreFault: The store is away.
+        """
+        deleted = await self._store.responses.delete(owner, response_id)
+        if running := self._running.get((owner, response_id)):
+            running.settle("lost")
+            await asyncio.wait([running.task])
+        return deleted
+
+    def follow(self, owner: str, response_id: str, after: int = -1) -> Following:
+        """The stream of a response after a number, to its end."""
+
+        def news() -> asyncio.Event | None:
+            running = self._running.get((owner, response_id))
+            return running.story.news.next if running else None
+
+        return Following(self._store, owner, response_id, after, Here(news, lambda: self._left))
+
+    # -- jobs -------------------------------------------------------------------------------------------------
+
+    async def _cancel_waiting(self, owner: str, response_id: str) -> bool:
+        """Cancel a job that nobody has claimed; False if there is none, or somebody claims it meanwhile."""
+        job = await self._store.jobs.waiting(owner, response_id)
+        if job is None:
+            return False
+        try:
+            await Story(self._store, job, self._source).cancel()
+        except Gone:
+            return False
+        return True
+
+    def _begin(self, job: Job, asked: Asked | None = None) -> None:
+        """Work on a claimed job; its place is taken already."""
+        key = job.owner, job.response_id
+        running = Running(Story(self._store, job, self._source), asyncio.get_running_loop().create_future())
+        running.task = asyncio.create_task(self._work(running, asked))
+        self._running[key] = running
+
+        def ended(_: asyncio.Task[None]) -> None:
+            if self._running.get(key) is running:
+                del self._running[key]
+            self._places += 1
+            running.story.news.spread()
+            if self._free > 0:
+                self._chore(self._look_safely())
+
+        running.task.add_done_callback(ended)
+
+    async def _work(self, running: Running, asked: Asked | None) -> None:
+        """One job from its claim to its end, or to a verdict; never raises but for cancellation."""
+        making = asyncio.create_task(self._make(running.story, asked))
+        renewing = asyncio.create_task(self._renew(running))
+        try:
+            await asyncio.wait((making, running.verdict), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            making.cancel()
+            renewing.cancel()
+            await asyncio.wait((making, renewing))
+        story = running.story
+        try:
+            if making.cancelled():
+                await self._settle(story, running.verdict.result())
+            else:
+                making.result()
+        except Gone:
+            log.info("response %s: deleted, or made by another process", story.job.response_id)
+        except StoreFault as fault:
+            log.error("response %s waits for the store: %s", story.job.response_id, fault.message)  # noqa: TRY400
+        except Exception:
+            log.exception("response %s failed", story.job.response_id)
+            with suppress(Gone, StoreFault):
+                await story.fail(Fault(BROKE))
+
+    async def _settle(self, story: Story, verdict: Verdict) -> None:
+        """What becomes of a job whose making was stopped."""
+        if verdict == "cancelled":
+            await story.cancel()
+        elif verdict == "leaving" and story.streamed:
+            await story.fail(Fault(ENDED))
+        elif verdict == "leaving":
+            await self._store.jobs.renew(story.job.lease, self._source.now())
+
+    async def _renew(self, running: Running) -> None:
+        """Hold the lease; learn of cancellations made elsewhere."""
+        while True:
+            await asyncio.sleep(self._lease / ROUNDS_PER_LEASE)
+            with suppress(StoreFault):  # a lease that runs out meanwhile fences us, whatever happens here
+                until = self._source.now() + self._lease
+                renewal = await self._store.jobs.renew(running.story.job.lease, until)
+                if renewal != "held":
+                    running.settle(renewal)
+
+    async def _make(self, story: Story, asked: Asked | None) -> None:
+        """Make the response, or end what another process began."""
+        job = story.job
+        if job.cancelled:
+            await story.cancel()
+            await self._unlock(story)
+        elif story.streamed or job.attempt > MOST_ATTEMPTS:
+            await story.fail(Fault(ENDED))
+            await self._unlock(story)
+        else:
+            await story.tell()
+            await self._answer(story, asked)
+        log.info(
+            "response %s is %s", job.response_id, story.assembler.final and story.assembler.final["status"]
+        )
+
+    async def _answer(self, story: Story, asked: Asked | None) -> None:
+        try:
+            asked = asked or await self._asked_again(story)
+            turn = await self._exchange.accept(asked, monotonic(), story.order.response)
+        except StoreFault:
+            raise
+        except Fault as fault:
+            await story.fail(fault)
+            return
+        async with aclosing(turn):
+            await self._relay(turn, story)
+
+    async def _relay(self, turn: Turn, story: Story) -> None:
+        """Store what the turn says, one upstream read at a time."""
+        turn.assembler.queue()  # told already
+        story.assembler = turn.assembler
+        async with aclosing(turn.events()) as batches:
+            async for events in batches:
+                first = events[0]
+                if turn.final is not None:
+                    await story.become(turn.final, events)
+                elif first["type"] == "response.in_progress":
+                    await story.become(first["response"], events)
+                else:
+                    await story.tell(events)
+
+    async def _asked_again(self, story: Story) -> Asked:
+        """The request of a job that was not begun by whoever took it."""
+        sealed = story.job.sealed_key
+        opened = self._exchange.sealer.unseal(sealed.decode()) if sealed else None
+        if opened is None:
+            raise Fault(SEALED_ELSEWHERE)
+        caller = Caller(**from_json(opened))
+        return await self._exchange.ask(story.order.body, caller, self._source.new_id("req"))
+
+    async def _unlock(self, story: Story) -> None:
+        """Give back the conversation that the process which is gone had locked."""
+        job, conversation = story.job, story.order.conversation
+        if conversation:
+            await self._store.conversations.unlock(job.owner, conversation, job.response_id)
+
+    # -- work in the store ------------------------------------------------------------------------------------
+
+    async def _taken(self, claim: Claiming) -> tuple[Job, ...]:
+        """Claim jobs for the free places, which nobody else takes meanwhile."""
+        places = self._free
+        if not places:
+            return ()
+        self._places -= places
+        jobs: tuple[Job, ...] = ()
+        try:
+            jobs = await claim(places)
+        finally:
+            self._places += places - len(jobs)
+        return jobs
+
+    async def _watch(self) -> None:
+        while True:
+            await self._look_safely()
+            await asyncio.sleep(self._lease / ROUNDS_PER_LEASE)
+
+    async def _look_safely(self) -> None:
+        try:
+            await self.look()
+        except StoreFault as fault:
+            log.warning("looking for background work: %s", fault.message)
+
+    @property
+    def _free(self) -> int:
+        """How many jobs may be begun now."""
+        return 0 if self._leaving else max(0, self._places)
+
+    def _claim(self) -> Claim:
+        return Claim(self._worker, self._source.now() + self._lease)
+
+    def _sealed(self, caller: Caller) -> bytes:
+        """Who asked, for whichever process takes the job; never in clear."""
+        opened = to_json({"key": caller.key, "identity": caller.identity}).decode()
+        return self._exchange.sealer.seal(opened).encode()
+
+    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
+        chore = asyncio.create_task(work)
+        self._chores.add(chore)
+        chore.add_done_callback(self._chores.discard)
+
+
+def is_background(stored: StoredResponse) -> bool:
+    """Whether a stored response was made in the background."""
+    return bool(from_json(stored.envelope).get("background"))

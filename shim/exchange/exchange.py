@@ -1,0 +1,370 @@
+"""From a request to an accepted turn: recall, translate, ask the upstream.
+
+Before the upstream has accepted, every fault is an HTTP status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal, cast
+
+from pydantic_core import to_json
+
+from shim.ambient import Ambient, monotonic
+from shim.core.assembler import Assembler, Shape
+from shim.core.compaction import around_summary, compact_threshold, worth_compacting
+from shim.core.deltas import ChunkReader
+from shim.core.echo import response_template
+from shim.core.estimate import estimate_tokens
+from shim.core.profile import OPENAI_FAMILIES, Instrument
+from shim.core.request import Aliases, Target, Translation, input_items, to_chat
+from shim.core.source import Source
+from shim.core.truncation import MOST_ATTEMPTS, shortened
+from shim.core.validation import read_request
+from shim.errors import ClientFault, Fault, missing
+from shim.exchange.caller import Caller, owner_of
+from shim.exchange.keeping import Keeper
+from shim.exchange.prompts import with_prompt
+from shim.exchange.recall import Recall, Recalled
+from shim.exchange.turn import Summary, Turn
+from shim.seal import Sealer, kept_secret
+from shim.settings import Settings, data_directory
+from shim.store import ResponseStore
+from shim.store.records import Claim
+from shim.upstream import ChatStream, Upstream
+from shim.upstream.keys import scrub
+from shim.wire.base import Json
+from shim.wire.chat import ChatRequest
+from shim.wire.items import Compaction, CompactionTrigger, InputItem
+from shim.wire.output import OutputCompaction
+from shim.wire.request import CreateResponse
+from shim.wire.response import Response
+
+log = logging.getLogger("shim.exchange")
+
+NOTES_HEADER = "x-shim-notes"
+
+LOCK_SECONDS = 30
+"""How long a conversation stays locked if the process dies within a turn; a turn that runs prolongs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request with everything that it relies on."""
+
+    request: CreateResponse
+    recalled: Recalled
+    caller: Caller
+    owner: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A translated request that the upstream is answering."""
+
+    translation: Translation
+    instrument: Instrument
+    chat: ChatStream
+    compacted: OutputCompaction | None = None
+
+
+class Exchange:
+    """Opens turns on one upstream; what clients want remembered is in `store`."""
+
+    def __init__(
+        self, settings: Settings, upstream: Upstream, store: ResponseStore, source: Source | None = None
+    ) -> None:
+        self.store = store
+        self.source = source or Ambient()
+        self._settings = settings
+        self._upstream = upstream
+        self._secret = _secret(settings)
+        self.sealer = Sealer(self._secret)
+        preset = settings.preset
+        self._profile = replace(preset, midway_system=_midway_system(settings))
+        families = OPENAI_FAMILIES if settings.default_model else preset.aliases
+        self._aliases = Aliases(settings.aliases, families, settings.model)
+
+    @property
+    def default_model(self) -> str | None:
+        """What answers where a request may name no model."""
+        return self._settings.model
+
+    def owner(self, caller: Caller) -> str:
+        """Whose the things are that this caller stores."""
+        return owner_of(self._secret, caller)
+
+    async def open(
+        self,
+        body: Json,
+        caller: Caller,
+        request_id: str,
+        *,
+        local: Mapping[str, Sequence[Json]] | None = None,
+    ) -> Turn:
+        """Translate a request body and wait for the upstream's 2xx.
+
+        Args:
+            body: The parsed JSON object.
+            caller: Who asks.
+            request_id: Ours, for the log on both sides.
+            local: Earlier turns that live on the caller's connection: response id to the items up to its end.
+
+        Raises:
+            Fault: The request is wrong, or the upstream refused.
+        """
+        began = monotonic()
+        asked = await self.ask(body, caller, request_id, local)
+        return await self.accept(asked, began)
+
+    async def accept(self, asked: Asked, began: float, queued: Response | None = None) -> Turn:
+        """Wait for the upstream's 2xx to a request that was checked.
+
+        Args:
+            asked: The request.
+            began: When it came, on the monotonic clock.
+            queued: The response's template, if it was queued before; whoever queued it also stores it.
+
+        Raises:
+            Fault: The upstream refused, or another turn of the conversation is under way.
+        """
+        template = queued or self.template(asked, self.source.new_id("resp"), self.source.now())
+        release = await self._lock(asked, template["id"])
+        try:
+            asked = await self._current(asked)
+            accepted = await self._accepted(asked)
+        except BaseException:
+            await release()
+            raise
+        turn = self._turn(asked, accepted, template, began)
+        keeper = self._keeper(asked, accepted, stored=queued is None)
+        turn.keep, turn.learn = keeper.keep, keeper.learn
+        turn.release = release
+        return turn
+
+    def template(self, asked: Asked, response_id: str, created_at: int) -> Response:
+        """The response before anything has been answered."""
+        template = response_template(asked.request, asked.recalled.body, response_id, created_at)
+        if asked.recalled.conversation:
+            template["conversation"] = {"id": asked.recalled.conversation}
+        if asked.request.prompt:
+            template["prompt"] = asked.request.prompt
+        if self.store.kind == "off":
+            template["store"] = False  # said as it is, whatever was asked for
+        return template
+
+    async def ask(
+        self,
+        body: Json,
+        caller: Caller,
+        request_id: str,
+        local: Mapping[str, Sequence[Json]] | None = None,
+    ) -> Asked:
+        """Check a request and look up what it relies on."""
+        owner = self.owner(caller)
+        prompted = await with_prompt(body, self.store, owner)
+        read_request(prompted.body)  # first, so that no lookup is made for a request that is wrong anyway
+        recalled = await Recall(self.store, owner, self.source, local).recall(prompted.body)
+        request = read_request(recalled.body)
+        if not (request.input or recalled.earlier):
+            raise missing("input")
+        recalled = replace(recalled, notes=(*prompted.notes, *recalled.notes))
+        return Asked(request, recalled, caller, owner, request_id)
+
+    async def _current(self, asked: Asked) -> Asked:
+        """The same with what its conversation holds by now: another turn may have ended before this one had the lock."""
+        if asked.recalled.conversation is None:
+            return asked
+        earlier, history = await Recall(self.store, asked.owner, self.source).conversation(
+            asked.recalled.conversation
+        )
+        return replace(asked, recalled=replace(asked.recalled, earlier=earlier, history=history))
+
+    async def translate(
+        self, asked: Asked, conversation: Sequence[InputItem] | None = None
+    ) -> tuple[Translation, Instrument]:
+        """The chat completion request; of a `conversation` in place of the request's own, if one is given."""
+        catalog = await self._upstream.catalog(asked.caller.key)
+        known = frozenset(instrument.id for instrument in catalog.instruments)
+        model = self._aliases.resolve(asked.request.model, known)
+        instrument = catalog.get(model) or Instrument(model)
+        target = Target(self._profile, instrument, self.sealer.unseal, self._settings.reasoning_replay)
+        history: Sequence[InputItem] = asked.recalled.history
+        request = asked.request
+        if conversation is not None:
+            history, request = (), request.model_copy(update={"input": list(conversation)})
+        translation = to_chat(request, target, history)
+        notes = asked.recalled.notes
+        if model != request.model:
+            notes = (f"model: {request.model!r} stands for {model!r}", *notes)
+        return replace(translation, notes=(*notes, *translation.notes)), instrument
+
+    async def _accepted(self, asked: Asked) -> Accepted:
+        """Send the request; with `context_management` compacted first, if it has grown too long."""
+        threshold = compact_threshold(asked.request.context_management)
+        whole = [*asked.recalled.history, *input_items(asked.request)]
+        if threshold is None or not worth_compacting(whole) or await self.estimate(asked) <= threshold:
+            return await self._fitting(asked)
+        compacted = await self._compact(asked, whole)
+        summary = Compaction(type="compaction", encrypted_content=compacted["encrypted_content"])
+        shorter = around_summary(whole, summary)
+        if await self.estimate(asked, shorter) > threshold:
+            shorter = around_summary(whole, summary, shortest=True)
+        accepted = await self._fitting(asked, shorter)
+        return replace(accepted, compacted=compacted)
+
+    async def estimate(self, asked: Asked, conversation: list[InputItem] | None = None) -> int:
+        """Input tokens, estimated and corrected by what upstream reported for the same instrument."""
+        translation, instrument = await self.translate(asked, conversation)
+        calibration = await self.store.calibrations.get(instrument.id)
+        return estimate_tokens(translation.chat, calibration.ratio if calibration else 1.0)
+
+    async def _compact(self, asked: Asked, whole: list[InputItem]) -> OutputCompaction:
+        """Let the model summarise everything so far; nothing of this is stored."""
+        plain = {"store": False, "stream": False, "max_output_tokens": None, "context_management": None}
+        asked = replace(asked, request=asked.request.model_copy(update=plain))
+        accepted = await self._fitting(asked, [*whole, CompactionTrigger(type="compaction_trigger")])
+        template = self.template(asked, self.source.new_id("resp"), self.source.now())
+        async with aclosing(self._turn(asked, accepted, template, monotonic())) as turn:
+            turn.keep = self._keeper(asked, accepted, stored=False).keep
+            response = await turn.response()
+        return cast("OutputCompaction", response["output"][0])
+
+    async def _fitting(self, asked: Asked, conversation: list[InputItem] | None = None) -> Accepted:
+        """Send the request; with `truncation: auto` shorter and shorter, as long as it does not fit."""
+        shortening = False
+        for _ in range(MOST_ATTEMPTS):
+            try:
+                return await self._send(asked, conversation, shortened=shortening)
+            except Fault as fault:
+                if fault.code != "context_length_exceeded" or asked.request.truncation != "auto":
+                    raise
+                whole = [*asked.recalled.history, *input_items(asked.request)]
+                conversation = shortened(whole if conversation is None else conversation)
+                if conversation is None:
+                    raise
+                shortening = True
+        return await self._send(asked, conversation, shortened=shortening)
+
+    async def _send(
+        self, asked: Asked, conversation: list[InputItem] | None, *, shortened: bool = False
+    ) -> Accepted:
+        translation, instrument = await self.translate(asked, conversation)
+        if shortened:
+            note = "truncation: the oldest items were left out, since the conversation did not fit"
+            translation = replace(translation, notes=(*translation.notes, note))
+        body = to_json(translation.chat)
+        chat = await self._upstream.open(body, asked.caller.key, request_id=asked.request_id)
+        return Accepted(translation, instrument, chat)
+
+    def _turn(self, asked: Asked, accepted: Accepted, template: Response, began: float) -> Turn:
+        request, translation = asked.request, accepted.translation
+        return Turn(
+            stream=bool(request.stream),
+            summary=Summary(
+                request.model,
+                items=translation.items,
+                attempts=accepted.chat.attempts,
+                notes=translation.notes,
+            ),
+            chat=accepted.chat,
+            reader=ChunkReader(callable_names(translation.chat)),
+            assembler=Assembler(template, self._shape(asked, accepted), self.source),
+            began=began,
+            scrub=partial(scrub, key=asked.caller.key),
+            headers={NOTES_HEADER: "; ".join(translation.notes)} if translation.notes else {},
+        )
+
+    def _keeper(self, asked: Asked, accepted: Accepted, *, stored: bool) -> Keeper:
+        return Keeper(
+            self.store,
+            asked.owner,
+            asked.recalled,
+            accepted.instrument.id,
+            estimate_tokens(accepted.translation.chat),
+            stored=stored and asked.request.store is not False,
+        )
+
+    async def _lock(self, asked: Asked, response_id: str) -> Any:
+        """Take the conversation's turn; what gives it back."""
+        conversation, now = asked.recalled.conversation, self.source.now()
+        if conversation is None:
+            return _nothing
+        locks, owner = self.store.conversations, asked.owner
+        locking = await locks.lock(owner, conversation, Claim(response_id, now + LOCK_SECONDS), now)
+        if locking == "held":
+            message = "Another response is being made in this conversation; try again when it has ended."
+            raise ClientFault(
+                message, status=409, param="conversation", code="conversation_locked", retry_after=1
+            )
+
+        async def prolong() -> None:
+            while True:
+                await asyncio.sleep(LOCK_SECONDS / 3)
+                later = self.source.now()
+                with suppress(Fault):
+                    await locks.lock(owner, conversation, Claim(response_id, later + LOCK_SECONDS), later)
+
+        prolonging = asyncio.create_task(prolong())
+
+        async def release() -> None:
+            prolonging.cancel()
+            await locks.unlock(owner, conversation, response_id)
+
+        return release
+
+    def _shape(self, asked: Asked, accepted: Accepted) -> Shape:
+        request = asked.request
+        translation = accepted.translation
+        sealed = "reasoning.encrypted_content" in (request.include or ())
+        padded = request.stream_options is None or request.stream_options.include_obfuscation is not False
+        return Shape(
+            translation.toolbox,
+            reasoning=self._reasoning_output(request),
+            seal=self.sealer.seal if sealed else None,
+            compact=self.sealer.seal if translation.compaction else None,
+            obfuscation=self._settings.obfuscation and padded and bool(request.stream),
+            compacted=accepted.compacted,
+            refusals_as_text=asked.caller.refusals_as_text,
+        )
+
+    def _reasoning_output(self, request: CreateResponse) -> Literal["summary", "content"]:
+        if self._settings.reasoning_output != "auto":
+            return self._settings.reasoning_output
+        wanted = request.reasoning and (request.reasoning.summary or request.reasoning.generate_summary)
+        return "summary" if wanted and wanted != "none" else "content"
+
+
+async def _nothing() -> None:
+    """Nothing was taken, nothing is given back."""
+
+
+def callable_names(chat: ChatRequest) -> frozenset[str]:
+    """The functions that the model may call."""
+    if chat.get("tool_choice") == "none":
+        return frozenset()
+    return frozenset(tool["function"]["name"] for tool in chat.get("tools", ()))
+
+
+def _midway_system(settings: Settings) -> bool:
+    if settings.midway_system == "auto":
+        return settings.preset.midway_system
+    return settings.midway_system == "system"
+
+
+def _secret(settings: Settings) -> bytes:
+    """What seals reasoning: configured, or kept for the user, or made up for this process."""
+    if settings.seal_key is not None:
+        return settings.seal_key.get_secret_value().encode()
+    try:
+        return kept_secret(data_directory())
+    except OSError as error:
+        log.warning("encrypted_content will not outlive this process: %s", error)
+        return os.urandom(32)

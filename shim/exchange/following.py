@@ -1,0 +1,139 @@
+"""A stored stream, read from any number to its end: the events that are there, then those to come.
+
+Whoever makes the response stores every event before anyone hears of it, so that all who follow, on any replica, at
+any time, read the same bytes. A follower in the process that makes the response is woken by `News`; one elsewhere
+asks the store again and again.
+
+Heartbeats are comments: a sequence number belongs to one event for ever, and none is spent on silence.
+
+Not here: making responses (`shim.exchange.background`), HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pydantic_core import from_json, to_json
+
+from shim.core.sse import framed
+from shim.store import ResponseStore
+from shim.store.records import TERMINAL, StoredEvent
+
+PAGE_EVENTS = 256
+"""Events read from the store at once."""
+
+POLL_SECONDS = 0.5
+"""How often the store is asked about a response that another process makes."""
+
+HEARTBEAT = b": keepalive\n\n"
+
+NO_HEADERS: Mapping[str, str] = {}
+
+
+class News:
+    """Wakes everyone who waits, each time something was stored."""
+
+    def __init__(self) -> None:
+        self._next = asyncio.Event()
+
+    @property
+    def next(self) -> asyncio.Event:
+        """Set at the next news; take it before reading, so that nothing falls in between."""
+        return self._next
+
+    def spread(self) -> None:
+        """Something was stored."""
+        told, self._next = self._next, asyncio.Event()
+        told.set()
+
+
+@dataclass(frozen=True)
+class Here:
+    """What a follower asks its own process.
+
+    Attributes:
+        news: What is set at the next news, or None if the response is not made in this process.
+        left: Whether this process ends: then what is stored is told, and no more is waited for.
+    """
+
+    news: Callable[[], asyncio.Event | None]
+    left: Callable[[], bool]
+
+
+class Following:
+    """One reader of one stream; looks like a `Turn` to whatever sends it."""
+
+    headers = NO_HEADERS
+
+    def __init__(
+        self,
+        store: ResponseStore,
+        owner: str,
+        response_id: str,
+        after: int,
+        here: Here,
+    ) -> None:
+        """Prepare to read.
+
+        Args:
+            store: Where the stream is.
+            owner: Whose it is.
+            response_id: Which response.
+            after: The number after which to begin, -1 for the whole stream.
+            here: What this process knows of the response.
+        """
+        self._store = store
+        self._owner = owner
+        self._id = response_id
+        self._after = after
+        self._here = here
+
+    async def reads(self) -> AsyncGenerator[bytes, None]:
+        """Whole server-sent events, up to the end of the response, its deletion, or the end of this process."""
+        while True:
+            news, left = self._here.news(), self._here.left()
+            page = await self._store.events.read(self._owner, self._id, self._after, PAGE_EVENTS)
+            if page is None:
+                return
+            if page.events:
+                self._after = page.events[-1].number
+                yield b"".join(map(_frame, page.events))
+            if len(page.events) == PAGE_EVENTS:
+                continue
+            if page.status in TERMINAL:
+                if page.cut:
+                    yield await self._rest(page.status)
+                return
+            if left:
+                return
+            await _either(news)
+
+    def heartbeat(self) -> bytes:
+        """A sign of life that is no event."""
+        return HEARTBEAT
+
+    async def _rest(self, status: str) -> bytes:
+        """The end of a stream that outgrew the store's bound: the gap is said, then the whole response is told."""
+        comment = b": the events after number %d were too many to be kept\n\n" % self._after
+        stored = await self._store.responses.get(self._owner, self._id)
+        if stored is None or status == "cancelled":
+            return comment
+        kind = f"response.{status}"
+        event = {"type": kind, "response": from_json(stored.body), "sequence_number": self._after + 1}
+        return comment + framed(kind, to_json(event))
+
+
+def _frame(event: StoredEvent) -> bytes:
+    return framed(from_json(event.body)["type"], event.body)
+
+
+async def _either(news: asyncio.Event | None) -> None:
+    """Wait for news, or until it is time to ask again: another process may have taken the response over."""
+    if news is None:
+        await asyncio.sleep(POLL_SECONDS)
+        return
+    with suppress(TimeoutError):
+        await asyncio.wait_for(news.wait(), POLL_SECONDS)

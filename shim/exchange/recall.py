@@ -1,0 +1,309 @@
+"""What a request relies on the server to remember, looked up and put into the conversation.
+
+`previous_response_id` brings the items of every earlier turn, `conversation` those of the conversation, an
+`item_reference` one item. Instructions are not inherited. What is not found is a clear 400, never a silent gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json
+
+from shim.core.compaction import COMPACTIONS, since_compaction
+from shim.core.source import Source
+from shim.errors import ClientFault, invalid
+from shim.store import ResponseStore
+from shim.store.records import Window
+from shim.wire.base import Json
+from shim.wire.items import InputItem
+
+LONGEST_CHAIN = 2000
+"""Turns that one response may continue; a chain that long has overflowed every context long before."""
+
+_ITEMS: TypeAdapter[list[InputItem]] = TypeAdapter(list[InputItem])
+
+ID_PREFIXES = {
+    "message": "msg",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
+    "reasoning": "rs",
+    "local_shell_call": "lsh",
+    "local_shell_call_output": "lsho",
+    "shell_call": "sh",
+    "shell_call_output": "sho",
+    "apply_patch_call": "apc",
+    "apply_patch_call_output": "apco",
+    "tool_search_call": "tsc",
+    "tool_search_output": "tso",
+    "compaction": "cmp",
+    "agent_message": "amsg",
+    "additional_tools": "at",
+}
+"""The prefixes of the ids that items get which come without one."""
+
+HAVE_STATUS = frozenset({"message"}) | {kind for kind in ID_PREFIXES if kind.endswith(("_call", "_output"))}
+"""Types of items that the API lists with a status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A request whose references are resolved.
+
+    Attributes:
+        body: The request's body; `input` holds this turn's own items, references replaced.
+        earlier: The items of earlier turns as they are stored, oldest first.
+        history: The same, checked.
+        own: This turn's own items with their ids, as they are stored.
+        conversation: The conversation that the turn belongs to.
+    """
+
+    body: Json
+    earlier: tuple[Json, ...] = ()
+    history: tuple[InputItem, ...] = ()
+    own: tuple[Json, ...] = ()
+    conversation: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Recall:
+    """Looks things up for one owner. `local` holds turns that live on a connection and in no store."""
+
+    def __init__(
+        self,
+        store: ResponseStore,
+        owner: str,
+        source: Source,
+        local: Mapping[str, Sequence[Json]] | None = None,
+    ) -> None:
+        self._store = store
+        self._owner = owner
+        self._source = source
+        self._local = local or {}
+        self._notes: list[str] = []
+
+    async def recall(self, body: Json) -> Recalled:
+        """Resolve every reference of a request body.
+
+        Raises:
+            ClientFault: Something that is referred to is not there, with the path of the field.
+            StoreFault: The store is away.
+        """
+        previous, conversation = _string(body, "previous_response_id"), _conversation(body)
+        if previous and conversation:
+            message = "'previous_response_id' and 'conversation' cannot be used together."
+            raise invalid(message, "previous_response_id", "mutually_exclusive_parameters")
+        whole, earlier = await self._earlier(previous, conversation)
+        given = await self.dereferenced(body.get("input"))
+        fresh, notes = _without_repeats(whole, given)
+        own = self._identified_all(whole, fresh)
+        resolved = {**body, "input": _managed(body, own)} if "input" in body or whole else body
+        notes = (*self._notes, *notes)
+        return Recalled(resolved, tuple(earlier), _checked(earlier), own, conversation, notes)
+
+    async def conversation(self, conversation_id: str) -> tuple[tuple[Json, ...], tuple[InputItem, ...]]:
+        """What a conversation holds: as stored, from its last compaction on, and the same checked."""
+        earlier = since_compaction(await self._conversation_items(conversation_id))
+        return tuple(earlier), _checked(earlier)
+
+    async def _earlier(
+        self, previous: str | None, conversation: str | None
+    ) -> tuple[Sequence[Json], Sequence[Json]]:
+        """The items of earlier turns, and those of them that no compaction stands for."""
+        if previous and previous not in self._local:
+            turns = await self._chain(previous)
+            return [item for turn in turns for item in turn], _chain_since_compaction(turns)
+        whole: Sequence[Json] = ()
+        if previous:
+            whole = self._local[previous]
+        elif conversation:
+            whole = await self._conversation_items(conversation)
+        return whole, since_compaction(whole)
+
+    async def _chain(self, response_id: str) -> list[list[Json]]:
+        """The items of each turn: its input and its output, in turn."""
+        chain = await self._store.responses.chain(self._owner, response_id, LONGEST_CHAIN)
+        if chain is None:
+            message = f"Previous response with id '{response_id}' not found."
+            raise invalid(message, "previous_response_id", "previous_response_not_found")
+        if chain.missing:
+            message = f"Response '{chain.missing}', which '{response_id}' continues, is not stored any more."
+            raise invalid(message, "previous_response_id", "previous_response_not_found")
+        if chain.turns[-1].status not in ("completed", "incomplete"):
+            message = (
+                f"Previous response '{response_id}' is {chain.turns[-1].status} and cannot be continued."
+            )
+            raise invalid(message, "previous_response_id", "previous_response_not_completed")
+        if conversation := next((turn.conversation_id for turn in chain.turns if turn.conversation_id), None):
+            self._notes.append(
+                f"previous_response_id: of conversation {conversation!r} only this chain is known"
+            )
+        return [
+            [from_json(item) for item in items] for turn in chain.turns for items in (turn.input, turn.output)
+        ]
+
+    async def _conversation_items(self, conversation_id: str) -> list[Json]:
+        page = await self._store.conversations.items(
+            self._owner, conversation_id, Window(limit=None, order="asc")
+        )
+        if page is None:
+            message = f"Conversation with id '{conversation_id}' not found."
+            raise ClientFault(message, status=404, param="conversation")
+        return [from_json(item.body) for item in page.items]
+
+    async def dereferenced(self, given: Any, name: str = "input") -> list[Any]:
+        """The input as a list of items, references replaced by what they refer to.
+
+        Raises:
+            ClientFault: What is referred to is not there.
+        """
+        if isinstance(given, str):
+            text = {"type": "input_text", "text": given}
+            return [{"type": "message", "role": "user", "content": [text]}]
+        if not isinstance(given, list):
+            return [] if given is None else given  # what it is instead is said by validation
+        wanted = {item["id"]: index for index, item in enumerate(given) if _is_reference(item)}
+        if not wanted:
+            return given
+        found = await self._store.responses.items_by_id(self._owner, wanted)
+        for item_id, index in wanted.items():
+            if item_id not in found:
+                message = f"Item with id '{item_id}' not found."
+                raise ClientFault(message, status=404, param=f"{name}[{index}].id")
+        return [from_json(found[item["id"]]) if _is_reference(item) else item for item in given]
+
+    def _identified_all(self, earlier: Sequence[Json], given: Sequence[Any]) -> tuple[Any, ...]:
+        """This turn's items with ids that no other item of the conversation has."""
+        taken = {item.get("id") for item in earlier}
+        own = []
+        for item in given:
+            if isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"] in taken:
+                item = {**item, "id": None}  # noqa: PLW2901 -- the same item under a new id
+            own.append(self.identified(item))
+            taken.add(own[-1].get("id") if isinstance(own[-1], dict) else None)
+        return tuple(own)
+
+    def identified(self, item: Json) -> Json:
+        """An item as it is stored and listed: with its type, a status where it has one, and an id of its own."""
+        if not isinstance(item, dict):
+            return item
+        kind = item.get("type") or ("message" if "role" in item else "function_call_output")
+        item_id = item.get("id")
+        if not (isinstance(item_id, str) and item_id):
+            item_id = self._source.new_id(ID_PREFIXES.get(kind, "item"))
+        item = {**item, "id": item_id, "type": kind}
+        if kind in HAVE_STATUS and item.get("status") is None:
+            item["status"] = "completed"
+        return {**item, "content": _listed_content(item)} if kind == "message" else item
+
+
+def _listed_content(message: Json) -> Any:
+    """A message's content as the API lists it, in parts."""
+    content = message.get("content")
+    if not isinstance(content, str):
+        return content
+    if message.get("role") != "assistant":
+        return [{"type": "input_text", "text": content}]
+    return [{"type": "output_text", "annotations": [], "logprobs": [], "text": content}]
+
+
+def _managed(body: Json, own: Sequence[Json]) -> list[Json]:
+    """The input as it is answered: who lets the context be managed may send what was compacted before."""
+    objects = all(isinstance(item, dict) for item in own)
+    return since_compaction(own) if objects and body.get("context_management") else list(own)
+
+
+def _chain_since_compaction(turns: Sequence[Sequence[Json]]) -> list[Json]:
+    """The items of a chain. A compaction that the shim itself put out answers all that was before it."""
+    made = max((index for index, items in enumerate(turns) if index % 2 and _compacts(items)), default=None)
+    if made is None:
+        return since_compaction([item for items in turns for item in items])
+    whole = [item for items in turns[: made + 1] for item in items]
+    after = [item for items in turns[made + 1 :] for item in items]
+    return since_compaction([*since_compaction(whole, answered=True), *after])
+
+
+def _compacts(items: Sequence[Json]) -> bool:
+    return any(item.get("type") in COMPACTIONS for item in items)
+
+
+def _checked(items: Sequence[Json]) -> tuple[InputItem, ...]:
+    return tuple(_ITEMS.validate_python(list(items)))
+
+
+def _without_repeats(earlier: Iterable[Json], given: list[Any]) -> tuple[list[Any], tuple[str, ...]]:
+    """This turn's items without those that the history has: some clients send the whole turn again."""
+    told = {key: _essence(item) for item in earlier for key in _keys(item)}
+    fresh, notes = [], []
+    for index, item in enumerate(given):
+        if isinstance(item, dict) and any(told.get(key) == _essence(item) for key in _keys(item)):
+            notes.append(f"input[{index}]: already stored, sent once")
+        else:
+            fresh.append(item)
+    return fresh, tuple(notes)
+
+
+def _keys(item: Json) -> list[tuple[str, str]]:
+    """What an item is known by: its id, and for a call its call id."""
+    kind, names = item.get("type"), ["id"]
+    if isinstance(kind, str) and kind.endswith("_call"):
+        names.append("call_id")
+    return [(name, item[name]) for name in names if isinstance(item.get(name), str)]
+
+
+_CALLED = ("name", "namespace", "arguments", "input", "action", "operation")
+
+
+def _essence(item: Json) -> Any:
+    """What an item says, however much of its trappings a client sends back."""
+    kind = item.get("type") or "message"
+    if kind == "message":
+        content = item.get("content")
+        parts = content if isinstance(content, list) else [{"text": content}]
+        return item.get("role"), [_said(part) for part in parts]
+    if kind == "reasoning":
+        return kind  # its id is enough: clients send back more or less of it
+    if isinstance(kind, str) and kind.endswith("_call"):
+        return kind, [item.get(name) for name in _CALLED]
+    return {name: value for name, value in item.items() if name not in ("id", "status")}
+
+
+def _said(part: Any) -> Any:
+    """The text of a part, or the part itself."""
+    if not isinstance(part, dict):
+        return part
+    return part.get("text") or part.get("refusal") or part
+
+
+def _is_reference(item: Any) -> bool:
+    return (
+        isinstance(item, dict)
+        and isinstance(item.get("id"), str)
+        and item.get("type") in ("item_reference", None)
+        and not {"role", "output"} & item.keys()
+    )
+
+
+def _string(body: Json, name: str) -> str | None:
+    value = body.get(name)
+    if value == "":
+        raise invalid(f"'{name}' is empty; leave it out to begin anew.", name, "invalid_value")
+    return value if isinstance(value, str) else None
+
+
+def _conversation(body: Json) -> str | None:
+    """`conversation` is an id or an object with one."""
+    value = body.get("conversation")
+    if value is None:
+        return None
+    conversation_id = value.get("id") if isinstance(value, dict) else value
+    if not isinstance(conversation_id, str):
+        raise invalid(
+            "'conversation' must be an id, or an object with an 'id'.", "conversation", "invalid_type"
+        )
+    return conversation_id

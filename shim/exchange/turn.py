@@ -1,0 +1,192 @@
+"""A model turn that the upstream has accepted: chunk -> delta -> event, to the last one.
+
+Every fault from here on is an event. Streamed or not, the same pump makes the response. What must be kept is kept
+before the terminal event is told, so that a client that goes on at once finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from shim.ambient import monotonic
+from shim.core.assembler import Assembler
+from shim.core.deltas import DONE, ChunkReader, Used, parse_chunk
+from shim.core.sse import encode
+from shim.errors import Fault, cut_stream
+from shim.upstream import ChatStream
+from shim.wire.events import Event
+from shim.wire.response import Response
+
+Keep = Callable[[Response], Awaitable[None]]
+"""Stores a response that has ended, whatever its status; never raises."""
+
+
+async def keep_nothing(_: Response) -> None:
+    """For responses that are not stored."""
+
+
+async def release_nothing() -> None:
+    """For turns that hold nothing but their upstream."""
+
+
+@dataclass
+class Summary:
+    """What the log says of one request. Token counts are None until upstream has told them."""
+
+    model: str
+    served_model: str | None = None
+    items: int = 0
+    outcome: str = "in_progress"
+    error_code: str | None = None
+    first_token_ms: float | None = None
+    total_ms: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    attempts: int = 1
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Turn:
+    """One model turn that the upstream has accepted (it answered 2xx)."""
+
+    stream: bool
+    summary: Summary
+    chat: ChatStream
+    reader: ChunkReader
+    assembler: Assembler
+    began: float
+    headers: Mapping[str, str] = field(default_factory=dict)
+    keep: Keep = keep_nothing
+    learn: Keep = keep_nothing
+    release: Callable[[], Awaitable[None]] = release_nothing
+    scrub: Callable[[Fault], Fault] = lambda fault: fault
+    """Takes the upstream's key out of what the upstream said."""
+    broken: bool = False
+    """Whether the upstream's stream broke: then nothing more is read from it."""
+    _kept: bool = False
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why the response failed, if it did."""
+        return self.assembler.fault
+
+    @property
+    def final(self) -> Response | None:
+        """The response once it has ended."""
+        return self.assembler.final
+
+    async def events(self) -> AsyncGenerator[list[Event], None]:
+        """`created` and `in_progress` at once, then the events of one upstream read after the other.
+
+        Ends after exactly one terminal event; never raises but for cancellation. After the terminal event it waits a
+        moment for the end of the upstream's body, which saves the connection.
+        """
+        yield self.assembler.start()
+        async with aclosing(self._reads()) as reads:
+            async for read in reads:
+                if self.final is not None and not self._kept:
+                    self._kept = True
+                    await self.keep(self.final)
+                if read:
+                    self._notice()
+                    yield read
+
+    async def _reads(self) -> AsyncGenerator[list[Event], None]:
+        try:
+            async with aclosing(self.chat.reads()) as reads:
+                async for payloads in reads:
+                    if self.final is None:
+                        yield self._read(payloads)
+                    if self.broken:
+                        break
+            if self.final is None:
+                yield self.assembler.finish()
+        except Fault as fault:
+            if self.final is None:
+                yield self._broken(fault)
+
+    def _read(self, payloads: Iterable[str]) -> list[Event]:
+        """The events of one read; `[DONE]` ends the response, and so does a fault, after what came before it."""
+        events: list[Event] = []
+        try:
+            for payload in payloads:
+                if payload == DONE:
+                    return events + self.assembler.finish()
+                if deltas := self.reader.read(parse_chunk(payload)):
+                    events += self.assembler.feed(deltas)
+                if self.reader.finished and any(isinstance(delta, Used) for delta in deltas):
+                    self.chat.settle()  # nothing else can come: some upstreams neither say so nor end the body
+                    return events + self.assembler.finish()
+        except Fault as fault:
+            events += self._broken(fault)
+        return events
+
+    def _broken(self, fault: Fault) -> list[Event]:
+        """The end of a stream that broke.
+
+        After the finish reason only usage can be missing, and clients run the calls already: they would run them
+        twice if they were told of a failure.
+        """
+        self.broken = True
+        if self.assembler.reason is not None:
+            return self.assembler.finish()
+        return self.assembler.fail(self.scrub(fault))
+
+    async def reads(self) -> AsyncGenerator[bytes, None]:
+        """The same as bytes of a server-sent event stream, whole events only."""
+        async with aclosing(self.events()) as batches:
+            async for events in batches:
+                yield b"".join(map(encode, events))
+
+    def heartbeat(self) -> bytes:
+        """A further `response.in_progress`, numbered in sequence; empty before the start or after the end."""
+        return b"".join(map(encode, self.assembler.heartbeat()))
+
+    async def response(self) -> Response:
+        """The whole response of a request that was not streamed.
+
+        Raises:
+            Fault: The upstream failed.
+        """
+        async with aclosing(self.events()) as batches:
+            async for _ in batches:
+                pass
+        if self.fault is not None:
+            raise self.fault
+        if self.final is None:
+            raise cut_stream()
+        return self.final
+
+    async def aclose(self) -> None:
+        """Close the upstream at once; safe to call twice."""
+        release, self.release = self.release, release_nothing
+        try:
+            await self.chat.aclose()
+        finally:
+            await release()
+        learn, self.learn = self.learn, keep_nothing
+        if self.final is not None:
+            await learn(self.final)
+
+    def _notice(self) -> None:
+        """Keep what the log says."""
+        elapsed = round((monotonic() - self.began) * 1000, 1)
+        if self.summary.first_token_ms is None:
+            self.summary.first_token_ms = elapsed
+        if self.final is not None and self.summary.total_ms is None:
+            self._sum_up(self.final, elapsed)
+
+    def _sum_up(self, response: Response, elapsed: float) -> None:
+        self.summary.outcome = response["status"]
+        self.summary.total_ms = elapsed
+        self.summary.served_model = response.get("served_model")
+        error, usage = response["error"], response["usage"]
+        self.summary.error_code = error["code"] if error else None
+        if usage is not None and self.assembler.usage is not None:
+            self.summary.input_tokens = usage["input_tokens"]
+            self.summary.output_tokens = usage["output_tokens"]
+            self.summary.cached_tokens = usage["input_tokens_details"]["cached_tokens"]

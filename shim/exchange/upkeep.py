@@ -1,0 +1,40 @@
+"""What the store needs from time to time: the old things deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from shim.core.source import Source
+from shim.errors import Fault
+from shim.store import ResponseStore
+
+log = logging.getLogger("shim.exchange")
+
+PURGE_SECONDS = 3600
+"""How often the store is purged: retention counts in days."""
+
+
+async def purge(store: ResponseStore, now: int) -> int:
+    """Delete everything past its time or above the bound; how many responses and conversations went.
+
+    Raises:
+        StoreFault: The store is away.
+    """
+    gone = 0
+    while True:
+        purged = await store.purge(now)
+        gone += purged.responses + purged.conversations
+        if not purged.more:
+            return gone
+
+
+async def keep_tidy(store: ResponseStore, source: Source) -> None:
+    """Purge at once and then every hour, until cancelled; a store that is away is tried again."""
+    while True:
+        try:
+            if gone := await purge(store, source.now()):
+                log.info("purged %d stored responses and conversations", gone)
+        except Fault as fault:
+            log.warning("the store could not be purged: %s", fault.message)
+        await asyncio.sleep(PURGE_SECONDS)

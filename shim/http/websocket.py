@@ -1,0 +1,310 @@
+"""Turns over a WebSocket: `response.create` messages in, the events of a stream out, one JSON object each.
+
+Messages of one lane (`stream_id`; none is a lane as well) are answered one after the other, those of different
+lanes at the same time, and every event names its lane. What is wrong with a message is an `error` event and never
+the end of the connection. Source: the official SDK's types and guide, and what Codex sends.
+
+Not here: frames, pings and sizes, which are the server's; what a message says (`shim.http.messages`); what a
+connection remembers (`shim.exchange.connection`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic_core import to_json
+from starlette.datastructures import Headers
+
+from shim.errors import ClientFault, Fault
+from shim.exchange.connection import ConnectionTurns
+from shim.http.bodies import json_object
+from shim.http.call import Call, ClientGone, stop
+from shim.http.draining import GOING_AWAY
+from shim.http.logs import log_call
+from shim.http.messages import Create, Steer, error_event, lane_of, read_message, steer_failed
+from shim.http.replies import internal_fault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+    from shim.exchange.connection import LocalTurn
+    from shim.http.services import Services
+
+LIFETIME_SECONDS = 3600.0
+"""Age at which a connection ends, as the real API's do: what it remembers cannot grow old with it."""
+
+MOST_LANES = 16
+"""Responses that are made for one connection at the same time."""
+
+MOST_WAITING = 64
+"""Requests that may wait for their lane: nobody waits for more, and each holds its whole input."""
+
+CLOSE_GOING_AWAY = 1001  # RFC 6455, section 7.4.1
+SWITCHING_PROTOCOLS = 101
+
+logger = logging.getLogger(__name__)
+
+
+async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Accept the connection and answer on it until one side ends it.
+
+    Raises:
+        ClientFault: 401 or 403, before the connection is accepted.
+        ClientGone: The client left in the middle of a turn.
+    """
+    services, call, headers = _services(scope), Call.of(scope), Headers(scope=scope)
+    caller = services.guard.caller(headers)
+    if not services.guard.tokens:
+        refuse_foreign_page(headers)
+    turns = ConnectionTurns(services.exchange, caller)
+    await send({"type": "websocket.accept", "headers": [(b"x-request-id", call.request_id.encode())]})
+    call.status, call.outcome = SWITCHING_PROTOCOLS, "closed"
+    keepalive, most_bytes = services.settings.keepalive_seconds, services.settings.max_body_bytes
+    await Connection(turns, call.path, send, keepalive, most_bytes).serve(receive)
+
+
+def _services(scope: Scope) -> Services:
+    return cast("Services", scope["app"].state.services)
+
+
+def refuse_foreign_page(headers: Headers) -> None:
+    """Refuse a web page of another origin: browsers let any page open a WebSocket to this machine.
+
+    Only browsers must say the truth here, and they cannot present a token.
+
+    Raises:
+        ClientFault: 403.
+    """
+    origin = headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != headers.get("host"):
+        message = "WebSockets are not served to web pages of another origin."
+        raise ClientFault(message, status=403, code="origin_not_allowed")
+
+
+class Connection:
+    """One accepted connection: a reader, and a task for each lane that has something to do."""
+
+    def __init__(
+        self, turns: ConnectionTurns, path: str, send: Send, keepalive_seconds: float, most_bytes: int
+    ) -> None:
+        """Prepare to answer.
+
+        Args:
+            turns: Where turns are opened.
+            path: For the log.
+            send: Sends to the client; waits for a slow one, and so the upstream waits too.
+            keepalive_seconds: Silence within a turn after which `response.in_progress` is repeated; 0 never.
+            most_bytes: Bytes of the messages that may wait for their lane.
+        """
+        self._turns = turns
+        self._path = path
+        self._send = send
+        self._keepalive = keepalive_seconds
+        self._most_bytes = most_bytes
+        self._lanes: dict[str | None, deque[Create]] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._sending = asyncio.Lock()
+        self._leaving = asyncio.Event()
+        self._ending = False
+        self._gone = False
+
+    async def serve(self, receive: Receive) -> None:
+        """Answer until the client leaves, the server stops, or the connection is too old.
+
+        Raises:
+            ClientGone: The client left in the middle of a turn; every upstream is closed.
+        """
+        reading = asyncio.create_task(self._read(receive))
+        retiring = asyncio.create_task(self._retire())
+        try:
+            await asyncio.wait((reading, retiring), return_when=asyncio.FIRST_COMPLETED)
+            self._gone = reading.done()
+            await (reading if self._gone else retiring)
+            if self._running:
+                raise ClientGone
+        except asyncio.CancelledError:  # the time to drain is over
+            with contextlib.suppress(ClientGone):
+                await self._close()
+            raise
+        finally:
+            await stop(*(task for task in (reading, retiring, *self._running) if not task.done()))
+
+    # -- in ---------------------------------------------------------------------------------------------------
+
+    async def _read(self, receive: Receive) -> None:
+        """Take every message at once: whether the client is still there can only be read."""
+        while (message := await receive())["type"] != "websocket.disconnect":
+            if message["type"] == GOING_AWAY:
+                self._leaving.set()
+            elif message["type"] == "websocket.receive":
+                await self._hear(message.get("bytes") or (message.get("text") or "").encode())
+
+    async def _hear(self, data: bytes) -> None:
+        """Do what one message asks for; JSON in a binary message is as good as in text."""
+        lane = None
+        try:
+            fields = json_object(data)
+            lane = lane_of(fields)
+            match read_message(fields, lane, len(data)):
+                case Create() as create:
+                    self._line_up(create)
+                case Steer() as steer:
+                    await self._tell(steer_failed(steer))
+        except Fault as fault:
+            await self._tell(error_event(fault), lane=lane)
+
+    def _line_up(self, create: Create) -> None:
+        """Queue a request in its lane; begin if the lane is idle.
+
+        Raises:
+            ClientFault: 429, too much is under way or waiting.
+        """
+        if self._ending:
+            return  # the close frame that follows says so
+        if create.lane in self._lanes:
+            self._check_room(create)
+            self._lanes[create.lane].append(create)
+            return
+        if len(self._lanes) >= MOST_LANES:
+            raise _too_many(f"{MOST_LANES} responses at the same time", "websocket_stream_limit_reached")
+        self._lanes[create.lane] = deque([create])
+        task = asyncio.create_task(self._run(create.lane))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def _check_room(self, create: Create) -> None:
+        waiting = [each.size for lane in self._lanes.values() for each in lane]
+        if len(waiting) >= MOST_WAITING or sum(waiting) + create.size > self._most_bytes:
+            raise _too_many("no further requests until some are answered", "websocket_queue_limit_reached")
+
+    async def _run(self, lane: str | None) -> None:
+        """Answer what is queued in a lane, one after the other, until nothing is left."""
+        queue = self._lanes[lane]
+        try:
+            while queue and not self._ending:
+                await self._answer(queue.popleft())
+        except ClientGone:
+            pass  # the reader knows as well
+        finally:
+            del self._lanes[lane]
+
+    # -- one turn ---------------------------------------------------------------------------------------------
+
+    async def _answer(self, create: Create) -> None:
+        """Make one response, whatever comes of it, and write its line to the access log."""
+        model = create.body.get("model")
+        call = Call("WS", self._path, model=model if isinstance(model, str) else None)
+        try:
+            await self._make(create, call)
+        except ClientGone:
+            call.outcome = "client_gone"
+            raise
+        except asyncio.CancelledError:
+            call.outcome = "client_gone" if self._gone else "cancelled"
+            raise
+        except Fault as fault:
+            await self._refuse(fault, create.lane, call)
+        except Exception:
+            logger.exception("Request %s failed.", call.request_id)
+            await self._refuse(internal_fault(call.request_id), create.lane, call)
+        finally:
+            log_call(call)
+
+    async def _make(self, create: Create, call: Call) -> None:
+        turn = await self._turns.open(create.body, call.request_id, generate=create.generate)
+        call.status, call.summary = 200, turn.summary
+        async with (
+            contextlib.aclosing(turn),
+            self._heartbeats(turn, create.lane) as pulse,
+            contextlib.aclosing(turn.events()) as batches,
+        ):
+            async for events in batches:
+                await self._tell(*events, lane=create.lane)
+                pulse.beat()
+
+    async def _refuse(self, fault: Fault, lane: str | None, call: Call) -> None:
+        if call.status is None:
+            call.status = fault.status
+        else:
+            call.outcome = "broken"
+        call.code = fault.response_code
+        await self._tell(error_event(fault), lane=lane)
+
+    @contextlib.asynccontextmanager
+    async def _heartbeats(self, turn: LocalTurn, lane: str | None) -> AsyncIterator[Pulse]:
+        pulse = Pulse()
+        if not self._keepalive:
+            yield pulse
+            return
+        beating = asyncio.create_task(self._beat(turn, lane, pulse))
+        try:
+            yield pulse
+        finally:
+            await stop(beating)
+
+    async def _beat(self, turn: LocalTurn, lane: str | None, pulse: Pulse) -> None:
+        """Repeat `response.in_progress` in silence; a slow client is not silence."""
+        while True:
+            await asyncio.sleep(pulse.last + self._keepalive - pulse.now())
+            if pulse.now() - pulse.last >= self._keepalive:
+                if not self._sending.locked():
+                    await self._tell(*turn.heartbeat(), lane=lane)
+                pulse.beat()
+
+    # -- out and end ------------------------------------------------------------------------------------------
+
+    async def _tell(self, *events: Mapping[str, Any], lane: str | None = None) -> None:
+        """Send events, each as one message, with nothing of another lane between those of one call."""
+        async with self._sending:
+            for event in events:
+                named = event if lane is None else {**event, "stream_id": lane}
+                text = to_json(named, inf_nan_mode="null").decode()
+                await self._send({"type": "websocket.send", "text": text})
+
+    async def _retire(self) -> None:
+        """Wait until the connection is too old or the server stops; then let running turns end, and close."""
+        expired = False
+        try:
+            async with asyncio.timeout(LIFETIME_SECONDS):
+                await self._leaving.wait()
+        except TimeoutError:
+            expired = True
+        self._ending = True
+        if self._running:
+            await asyncio.wait(tuple(self._running))
+        if expired:
+            await self._tell(error_event(_too_old()))
+        await self._close()
+
+    async def _close(self) -> None:
+        """Say goodbye; clients connect again after this code."""
+        await self._send({"type": "websocket.close", "code": CLOSE_GOING_AWAY, "reason": "going away"})
+
+
+class Pulse:
+    """When a turn was last heard of, on the event loop's clock."""
+
+    def __init__(self) -> None:
+        self.now = asyncio.get_running_loop().time
+        self.last = self.now()
+
+    def beat(self) -> None:
+        """It was heard of now."""
+        self.last = self.now()
+
+
+def _too_many(limit: str, code: str) -> ClientFault:
+    message = f"This connection takes {limit}."
+    return ClientFault(message, status=429, param="stream_id", code=code, retry_after=1)
+
+
+def _too_old() -> ClientFault:
+    minutes = round(LIFETIME_SECONDS / 60)
+    message = f"This connection has reached its limit of {minutes} minutes. Open a new one to go on."
+    return ClientFault(message, code="websocket_connection_limit_reached")

@@ -1,0 +1,33 @@
+"""What can go wrong with the store, as the client is told. Messages name neither URL nor credentials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shim.errors import ClientFault, Fault
+
+RETRY_AFTER = 2
+"""Seconds: a database that restarts is back in a few."""
+
+
+@dataclass
+class StoreFault(Fault):
+    """The database is away, locked, full, or of another version: ours to mend, worth a retry."""
+
+    status: int = 503
+    code: str | None = "store_unavailable"
+    retry_after: int | None = RETRY_AFTER
+
+    __hash__ = Exception.__hash__
+
+
+@dataclass
+class StoreOff(ClientFault):
+    """The request needs storage and this endpoint keeps nothing."""
+
+    message: str = (
+        "This endpoint stores nothing (its setting 'store' is 'off'), and the request needs storage."
+    )
+    code: str | None = "store_off"
+
+    __hash__ = Exception.__hash__

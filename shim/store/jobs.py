@@ -1,0 +1,187 @@
+"""Background work, given to workers by leases.
+
+A worker claims a job until a time and keeps it by renewing. One that dies renews no more, and another takes the
+job. `attempt` counts the claims and fences: a worker that was only slow writes nothing once it was replaced.
+PostgreSQL hands jobs out with FOR UPDATE SKIP LOCKED, SQLite one writer at a time.
+
+Not here: what a job does, and when anyone looks for work.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Update, bindparam, insert, select, update
+
+from shim.store import leases
+from shim.store.database import Database
+from shim.store.records import Claim, Job, Lease, Renewal, ResponseRecord
+from shim.store.responses import SqlResponses
+from shim.store.tables import jobs, responses, streams
+
+_KEY = select(responses.c.key).where(
+    responses.c.owner == bindparam("of"), responses.c.id == bindparam("named")
+)
+_ENQUEUE = insert(jobs)
+_NAMED = (jobs.c.owner == bindparam("of"), jobs.c.response_id == bindparam("named"))
+_CANCEL = update(jobs).where(*_NAMED).values(cancelled=True).returning(jobs.c.response_key)
+_WAITING = select(jobs).where(*_NAMED, jobs.c.worker.is_(None))
+_CANCELLED = select(jobs.c.cancelled).where(*_NAMED)
+_REACHED = select(streams.c.response_key, streams.c.last_number).where(
+    streams.c.response_key.in_(bindparam("keys", expanding=True))
+)
+_RENEW = update(jobs).where(*leases.OURS).values(until=bindparam("later")).returning(jobs.c.cancelled)
+
+
+def _claiming(*which: ColumnElement[bool]) -> Update:
+    """Take the oldest of these jobs that nobody is taking right now.
+
+    The locked rows come from a WITH of their own, which PostgreSQL evaluates once; as a plain subquery it might
+    run again for each row and lock more than the limit.
+    """
+    picked = (
+        select(jobs.c.response_key)
+        .where(*which)
+        .order_by(jobs.c.response_key)
+        .limit(bindparam("limit"))
+        .with_for_update(skip_locked=True)
+        .cte("picked")
+    )
+    return (
+        update(jobs)
+        .where(jobs.c.response_key.in_(select(picked.c.response_key)))
+        .values(worker=bindparam("by"), until=bindparam("later"), attempt=jobs.c.attempt + 1)
+        .returning(*jobs.c)
+    )
+
+
+_CLAIM = _claiming(jobs.c.worker.is_(None))
+_CLAIM_ABANDONED = _claiming(jobs.c.until <= bindparam("now"))
+
+
+class SqlJobs:
+    """`shim.store.protocol.Jobs`."""
+
+    def __init__(self, database: Database, responses: SqlResponses) -> None:
+        self._database = database
+        self._responses = responses
+
+    async def enqueue(
+        self,
+        record: ResponseRecord,
+        request: bytes,
+        *,
+        sealed_key: bytes | None = None,
+        claim: Claim | None = None,
+    ) -> Job:
+        """See the protocol."""
+        job = Job(
+            record.owner,
+            record.id,
+            request,
+            sealed_key,
+            worker=claim.worker if claim else None,
+            until=claim.until if claim else None,
+            attempt=1 if claim else 0,
+        )
+
+        def work(connection: Connection) -> None:
+            self._responses.put(connection, record)
+            key = connection.scalar(_KEY, {"of": record.owner, "named": record.id})
+            connection.execute(_ENQUEUE, {"response_key": key} | _row(job))
+
+        await self._database.write(work)
+        return job
+
+    async def claim(self, claim: Claim, limit: int = 1) -> tuple[Job, ...]:
+        """See the protocol."""
+        return await self._claim(_CLAIM, {"by": claim.worker, "later": claim.until, "limit": limit})
+
+    async def claim_abandoned(self, claim: Claim, now: int, limit: int = 1) -> tuple[Job, ...]:
+        """See the protocol."""
+        taking = {"by": claim.worker, "later": claim.until, "limit": limit, "now": now}
+        return await self._claim(_CLAIM_ABANDONED, taking)
+
+    async def _claim(self, statement: Update, taking: dict[str, Any]) -> tuple[Job, ...]:
+        def work(connection: Connection) -> tuple[Job, ...]:
+            rows = {row.response_key: row for row in connection.execute(statement, taking)}
+            if not rows:
+                return ()
+            streamed = connection.execute(_REACHED, {"keys": list(rows)})
+            reached = {row.response_key: row.last_number for row in streamed}
+            return tuple(_job(rows[key], reached.get(key)) for key in sorted(rows))
+
+        return await self._database.write(work)
+
+    async def waiting(self, owner: str, response_id: str) -> Job | None:
+        """See the protocol."""
+
+        def work(connection: Connection) -> Job | None:
+            row = connection.execute(_WAITING, {"of": owner, "named": response_id}).first()
+            return _job(row, None) if row else None
+
+        return await self._database.read(work)
+
+    async def renew(self, lease: Lease, until: int) -> Renewal:
+        """See the protocol."""
+
+        def work(connection: Connection) -> Renewal:
+            row = connection.execute(_RENEW, leases.names(lease) | {"later": until}).first()
+            if row is None:
+                return "lost"
+            return "cancelled" if row.cancelled else "held"
+
+        return await self._database.write(work)
+
+    async def finish(self, lease: Lease) -> bool:
+        """See the protocol."""
+
+        def work(connection: Connection) -> bool:
+            return leases.finish(connection, lease) is not None
+
+        return await self._database.write(work)
+
+    async def cancel(self, owner: str, response_id: str) -> bool:
+        """See the protocol."""
+
+        def work(connection: Connection) -> bool:
+            asked = connection.execute(_CANCEL, {"of": owner, "named": response_id})
+            return asked.first() is not None
+
+        return await self._database.write(work)
+
+    async def cancelled(self, owner: str, response_id: str) -> bool:
+        """See the protocol."""
+
+        def work(connection: Connection) -> bool:
+            said = connection.scalar(_CANCELLED, {"of": owner, "named": response_id})
+            return said is None or bool(said)
+
+        return await self._database.read(work)
+
+
+def _row(job: Job) -> dict[str, Any]:
+    return {
+        "owner": job.owner,
+        "response_id": job.response_id,
+        "worker": job.worker,
+        "until": job.until,
+        "attempt": job.attempt,
+        "cancelled": job.cancelled,
+        "sealed_key": job.sealed_key,
+        "request": job.request,
+    }
+
+
+def _job(row: Row[Any], last_event: int | None) -> Job:
+    return Job(
+        owner=row.owner,
+        response_id=row.response_id,
+        request=row.request,
+        sealed_key=row.sealed_key,
+        worker=row.worker,
+        until=row.until,
+        attempt=row.attempt,
+        cancelled=row.cancelled,
+        last_event=last_event,
+    )

@@ -1,0 +1,1 @@
+"""Alembic's folder; see `shim.store.schema`."""

@@ -1,0 +1,91 @@
+"""A private PostgreSQL on loopback in a temporary folder, for as long as a test session.
+
+Stops only what it started. As root it runs the server as the user `postgres`, for the server refuses root.
+"""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+START_SECONDS = 60
+SUPERUSER = "shim"
+PLACES = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql*/bin")
+
+
+def server_binaries():
+    """The folder of `initdb` and `pg_ctl`, or None."""
+    found = shutil.which("initdb")
+    folders = [Path(found).resolve().parent] if found else []
+    folders += [one for place in PLACES for one in sorted(Path("/").glob(place), reverse=True)]
+    return next((one for one in folders if (one / "initdb").exists() and (one / "pg_ctl").exists()), None)
+
+
+def missing():
+    """Why there can be no cluster, or None."""
+    if server_binaries() is None:
+        return "PostgreSQL's server is not installed (initdb was not found)"
+    if os.geteuid() == 0 and not (_has_user("postgres") and shutil.which("runuser")):
+        return "PostgreSQL does not run as root, and there is no user postgres to run it"
+    return None
+
+
+def _has_user(name):
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _run(*command):
+    prefix = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
+    done = subprocess.run(
+        [*prefix, *map(str, command)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        cwd="/",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+@contextmanager
+def cluster():
+    """`with cluster() as url`: a server; `url.format(database=...)` names a database in it."""
+    folder = Path(tempfile.mkdtemp(prefix="shim-pg-"))
+    binaries, data, port = server_binaries(), folder / "data", _free_port()
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
+    try:
+        _run(
+            binaries / "initdb",
+            "-D",
+            data,
+            "-U",
+            SUPERUSER,
+            "--auth=trust",
+            "--no-sync",
+            "--encoding=UTF8",
+            "--locale=C",
+        )
+        options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off -c full_page_writes=off"
+        start = ("-D", data, "-l", folder / "log", "-t", START_SECONDS, "-w", "-o", options)
+        _run(binaries / "pg_ctl", *start, "start")
+        try:
+            yield f"postgresql://{SUPERUSER}:unused@127.0.0.1:{port}/{{database}}"
+        finally:
+            _run(binaries / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
