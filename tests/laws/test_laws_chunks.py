@@ -9,6 +9,7 @@ from stage import CHAT_NAMES, assembler, delta, entry, final, tell, toolbox
 
 from shim.core.calls import CALL_BUILDERS
 from shim.core.deltas import IMPOSSIBLE_LOGPROB, CallArguments, ChunkReader, Text, parse_chunk, read_usage
+from shim.core.dialects import left_calls
 from shim.errors import UpstreamFault
 
 PATCH, NOTE = CHAT_NAMES["custom", "", "patch"], CHAT_NAMES["custom", "", "note"]
@@ -891,3 +892,8 @@ def test_reasoning_is_sealed_if_the_client_asked_for_it_and_only_once_it_is_whol
     assert "encrypted_content" not in items[0]
     assert items[1]["encrypted_content"] == "sealed:Hm"
     assert final(events)["output"][0] == items[1]
+
+
+@pytest.mark.parametrize("text", ["[1]", '"f"', '[{"name": "f"}, null]', '{"name": 1}'])
+def test_json_that_names_no_function_is_no_call(text):
+    assert left_calls(text) == []

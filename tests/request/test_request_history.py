@@ -561,3 +561,9 @@ def test_reasoning_of_the_running_tool_loop_goes_back_whatever_stands_within(asi
 def test_who_speaks_among_agents_is_noted():
     said = {"type": "agent_message", "author": "/root", "recipient": "/root/a", "content": "Add 2 and 2"}
     assert any("author and recipient" in note for note in notes_of(said))
+
+
+def test_an_agent_message_without_names_needs_no_note():
+    said = {"type": "agent_message", "content": "Add 2 and 2"}
+    assert notes_of(said) == ()
+    assert messages_of(said) == [user("Add 2 and 2")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from request_asks import image, user
 
-from shim.core.validation import LONGEST_QUOTE, read_request
+from shim.core.validation import LONGEST_QUOTE, fault_of, read_request
 from shim.errors import ClientFault
 
 SCHEMA = {"type": "json_schema", "name": "n", "schema": {}}
@@ -308,3 +308,12 @@ RIGHT = {
 @pytest.mark.parametrize("case", RIGHT)
 def test_what_clients_really_send_is_taken(case):
     assert read_request({"model": "m", "input": "hi"} | RIGHT[case]).model == "m"
+
+
+def test_an_error_that_has_no_words_of_its_own_keeps_those_of_the_check():
+    fault = fault_of({"type": "odd", "loc": ("input", "<list>", 0), "msg": "It is odd", "input": 1})
+    assert (fault.message, fault.param, fault.code) == (
+        "Invalid 'input[0]': It is odd.",
+        "input[0]",
+        "invalid_value",
+    )

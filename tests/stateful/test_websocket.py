@@ -280,6 +280,7 @@ async def test_a_turn_without_generation_needs_a_chain_and_no_conversation():
         assert (await client.turn(conversation=conversation["id"], store=True))["status"] == "completed"
 
 
+@pytest.mark.no_cover  # a tracer that counts objects too makes sqlite3 fail within CPython
 async def test_a_thousand_turns_leave_nothing_behind_but_the_newest():
     async with stage() as here, here.connect() as client:
 
@@ -296,8 +297,9 @@ async def test_a_thousand_turns_leave_nothing_behind_but_the_newest():
         assert after - settled < FEW_OBJECTS
         (connection,) = (each for each in gc.get_objects() if isinstance(each, Connection))
         assert len(connection._turns.local) == MOST_TURNS
-        assert not connection._lanes
-        assert not connection._running
+        async with asyncio.timeout(10):  # the last turn is told before it is put away
+            while connection._lanes or connection._running:
+                await asyncio.sleep(0.01)
 
 
 # -- what is wrong with a message -------------------------------------------------------------------------------
