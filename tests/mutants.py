@@ -45,6 +45,7 @@ TEXT = "tests/laws/test_laws_text.py"
 CLIENTS = "tests/laws/test_laws_clients.py"
 HISTORY = "tests/laws/test_laws_history.py"
 REQUEST = "tests/request/test_request_laws.py"
+CONTENT = "tests/request/test_request_content.py"
 REPLAY = "tests/request/test_request_replay.py"
 SCHEMA = "tests/request/test_request_schema.py"
 TOOLS = "tests/request/test_request_tools.py"
@@ -593,7 +594,7 @@ MUTANTS = [
         "core/content.py",
         '                self.notes.append(f"{where}: a part of type {part.type!r} was left out")\n',
         "",
-        REQUEST,
+        CONTENT,
     ),
     Mutant(
         "names-too-long",
