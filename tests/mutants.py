@@ -100,7 +100,14 @@ MUTANTS = [
         "core/deltas.py",
         '"length": "length length_limit',
         '"length": "length_limit',
-        NAIVE,
+        CHUNKS,
+    ),
+    Mutant(
+        "summary-for-nothing",
+        "core/assembler.py",
+        "together(usage, self.shape.spent) if self.shape.spent else usage",
+        "usage",
+        CHUNKS,
     ),
     Mutant(
         "usage-in-the-finish-chunk-lost",
@@ -279,7 +286,7 @@ MUTANTS = [
         "core/assembler.py",
         '        return self.reason == "content_filter"\n',
         "        return False\n",
-        NAIVE,
+        CHUNKS,
     ),
     Mutant(
         "filtered-calls-told",
@@ -300,7 +307,7 @@ MUTANTS = [
         "core/assembler.py",
         "(call.blank() and not last)",
         "call.blank()",
-        NAIVE,
+        CHUNKS,
     ),
     Mutant(
         "cut-call-keeps-its-tail",
@@ -451,7 +458,7 @@ MUTANTS = [
         "core/calls.py",
         "        if piece.done:\n            self._end_command()\n",
         "",
-        NAIVE,
+        CHUNKS,
     ),
     Mutant(
         "namespace-lost",
@@ -587,7 +594,7 @@ MUTANTS = [
         "core/content.py",
         "if self.instrument.images is False:",
         "if False:",
-        REQUEST,
+        CONTENT,
     ),
     Mutant(
         "part-dropped-without-a-note",

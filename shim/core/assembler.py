@@ -30,13 +30,12 @@ from shim.core.deltas import (
 from shim.core.items import UNNUMBERED, Builder, Door, MessageBuilder, ReasoningBuilder, SummaryBuilder
 from shim.core.source import Source
 from shim.core.tools import Declared, Toolbox
+from shim.core.usage import NO_USAGE, together
 from shim.errors import Fault, UpstreamFault, cut_stream
 from shim.wire.events import ErrorEvent, Event, Lifecycle, OutputTextDelta
 from shim.wire.output import ItemStatus, OutputCompaction, OutputItem
 from shim.wire.response import (
     IncompleteDetails,
-    InputTokensDetails,
-    OutputTokensDetails,
     Response,
     ResponseError,
     ResponseStatus,
@@ -78,8 +77,8 @@ class Shape(NamedTuple):
 
     `reasoning` says where reasoning appears; `seal` makes `encrypted_content` where the client asked for it;
     `compact` seals the summary if the answer is to be one compaction item; `compacted` is one that stands before the
-    model's own items, since the conversation was compacted before it was answered. `refusals_as_text` is for clients that
-    show nothing of a refusal (Codex).
+    model's own items, since the conversation was compacted before it was answered, and `spent` what that cost.
+    `refusals_as_text` is for clients that show nothing of a refusal (Codex).
     """
 
     toolbox: Toolbox
@@ -88,17 +87,9 @@ class Shape(NamedTuple):
     compact: Callable[[str], str] | None = None
     obfuscation: bool = True
     compacted: OutputCompaction | None = None
+    spent: Usage | None = None
     refusals_as_text: bool = False
 
-
-NO_USAGE = Usage(
-    input_tokens=0,
-    input_tokens_details=InputTokensDetails(cached_tokens=0, cache_write_tokens=0),
-    output_tokens=0,
-    output_tokens_details=OutputTokensDetails(reasoning_tokens=0),
-    total_tokens=0,
-)
-"""Usage that the upstream did not tell: clients end the turn over a response without it."""
 
 _INCOMPLETE: dict[FinishReason, IncompleteDetails] = {
     "length": IncompleteDetails(reason="max_output_tokens"),
@@ -405,7 +396,8 @@ class Assembler:
         response: Response = {**self.template, "status": status, "output": output}
         if status in ("queued", "in_progress"):
             return response
-        response["usage"] = self.usage or NO_USAGE
+        usage = self.usage or NO_USAGE
+        response["usage"] = together(usage, self.shape.spent) if self.shape.spent else usage
         if self.served and self.served.model:
             response["served_model"] = self.served.model
         if response["service_tier"] == "auto":

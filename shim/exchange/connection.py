@@ -17,12 +17,10 @@ from typing import cast
 from pydantic_core import to_json
 
 from shim.ambient import monotonic
-from shim.core.assembler import Assembler, Shape
-from shim.core.deltas import Finish
 from shim.errors import Fault, invalid
 from shim.exchange.caller import Caller
 from shim.exchange.exchange import Asked, Exchange
-from shim.exchange.turn import Summary, Turn
+from shim.exchange.turn import Preparation, Summary, Turn
 from shim.wire.base import Json
 from shim.wire.events import Event
 from shim.wire.response import Response
@@ -99,7 +97,7 @@ class ConnectionTurns:
         except Fault:
             self.evict(previous)
             raise
-        return LocalTurn(self, asked, made, lives_here=not generate or self._lives_here(asked))
+        return LocalTurn(self, made, lives_here=self._lives_here(asked))
 
     def evict(self, response_id: object) -> None:
         """Forget the turn that a failed one wanted to continue."""
@@ -107,44 +105,14 @@ class ConnectionTurns:
             self.local.evict(response_id)
 
     def _lives_here(self, asked: Asked) -> bool:
-        """Whether a turn can be continued on this connection only: it is in no store, or what it continues is not."""
-        request = asked.request
-        unstored = request.store is False or self.exchange.store.kind == "off"
-        return unstored or request.previous_response_id in self.local
+        """Whether a turn can be continued on this connection only, since no store has it."""
+        return asked.request.store is False or self.exchange.store.kind == "off"
 
     async def _prepared(self, asked: Asked) -> Preparation:
         if asked.recalled.conversation:
             message = "'generate' must not be false for a response that belongs to a conversation."
             raise invalid(message, "generate", "unsupported_parameter")
-        translation, _ = await self.exchange.translate(asked)  # a wrong request is told of now
-        source = self.exchange.source
-        template = self.exchange.template(asked, source.new_id("resp"), source.now())
-        summary = Summary(asked.request.model, items=translation.items, attempts=0, notes=translation.notes)
-        return Preparation(summary, Assembler(template, Shape(translation.toolbox), source))
-
-
-@dataclass(slots=True)
-class Preparation:
-    """A turn in which no model speaks: complete at once, empty, and there to be continued."""
-
-    summary: Summary
-    assembler: Assembler
-
-    @property
-    def final(self) -> Response | None:
-        """The response once it has ended."""
-        return self.assembler.final
-
-    async def events(self) -> AsyncGenerator[list[Event], None]:
-        """The events of an empty response."""
-        events = self.assembler.start()
-        events += self.assembler.feed([Finish("stop")])
-        events += self.assembler.finish()
-        self.summary.outcome = "completed"
-        yield events
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
+        return await self.exchange.prepare(asked)
 
 
 @dataclass(slots=True)
@@ -152,7 +120,6 @@ class LocalTurn:
     """An accepted turn that its connection remembers."""
 
     turns: ConnectionTurns
-    asked: Asked
     turn: Turn | Preparation
     lives_here: bool
     _settled: bool = False
@@ -183,5 +150,5 @@ class LocalTurn:
         if response["status"] not in CONTINUABLE:
             self.turns.evict(response["previous_response_id"])
         elif self.lives_here:
-            recalled, output = self.asked.recalled, cast("list[Json]", response["output"])
+            recalled, output = self.turn.recalled, cast("list[Json]", response["output"])
             self.turns.local.keep(response["id"], (*recalled.earlier, *recalled.own, *output))

@@ -29,10 +29,10 @@ from shim.core.truncation import MOST_ATTEMPTS, shortened
 from shim.core.validation import read_request
 from shim.errors import ClientFault, Fault, missing
 from shim.exchange.caller import Caller, owner_of
-from shim.exchange.keeping import Keeper
+from shim.exchange.keeping import Keeper, Learner
 from shim.exchange.prompts import with_prompt
 from shim.exchange.recall import Recall, Recalled
-from shim.exchange.turn import Summary, Turn
+from shim.exchange.turn import Keep, Preparation, Summary, Turn, keep_nothing
 from shim.seal import Sealer, kept_secret
 from shim.settings import Settings, data_directory
 from shim.store import ResponseStore
@@ -44,7 +44,7 @@ from shim.wire.chat import ChatRequest
 from shim.wire.items import Compaction, CompactionTrigger, InputItem
 from shim.wire.output import OutputCompaction
 from shim.wire.request import CreateResponse
-from shim.wire.response import Response
+from shim.wire.response import Response, Usage
 
 log = logging.getLogger("shim.exchange")
 
@@ -73,6 +73,7 @@ class Accepted:
     instrument: Instrument
     chat: ChatStream
     compacted: OutputCompaction | None = None
+    spent: Usage | None = None
 
 
 class Exchange:
@@ -144,10 +145,27 @@ class Exchange:
             await release()
             raise
         turn = self._turn(asked, accepted, template, began)
-        keeper = self._keeper(asked, accepted, stored=queued is None)
-        turn.keep, turn.learn = keeper.keep, keeper.learn
+        turn.learn = Learner(
+            self.store, accepted.instrument.id, estimate_tokens(accepted.translation.chat)
+        ).learn
+        turn.keep = keep_nothing if queued else self._keep(asked)
         turn.release = release
         return turn
+
+    async def prepare(self, asked: Asked) -> Preparation:
+        """A turn that only takes its input in, so that it can be continued.
+
+        Raises:
+            Fault: The request is wrong.
+        """
+        translation, _ = await self.translate(asked)
+        template = self.template(asked, self.source.new_id("resp"), self.source.now())
+        return Preparation(
+            Summary(asked.request.model, items=translation.items, attempts=0, notes=translation.notes),
+            Assembler(template, Shape(translation.toolbox), self.source),
+            asked.recalled,
+            self._keep(asked),
+        )
 
     def template(self, asked: Asked, response_id: str, created_at: int) -> Response:
         """The response before anything has been answered."""
@@ -212,13 +230,13 @@ class Exchange:
         whole = [*asked.recalled.history, *input_items(asked.request)]
         if threshold is None or not worth_compacting(whole) or await self.estimate(asked) <= threshold:
             return await self._fitting(asked)
-        compacted = await self._compact(asked, whole)
+        compacted, spent = await self._compact(asked, whole)
         summary = Compaction(type="compaction", encrypted_content=compacted["encrypted_content"])
         shorter = around_summary(whole, summary)
         if await self.estimate(asked, shorter) > threshold:
             shorter = around_summary(whole, summary, shortest=True)
         accepted = await self._fitting(asked, shorter)
-        return replace(accepted, compacted=compacted)
+        return replace(accepted, compacted=compacted, spent=spent)
 
     async def estimate(self, asked: Asked, conversation: list[InputItem] | None = None) -> int:
         """Input tokens, estimated and corrected by what upstream reported for the same instrument."""
@@ -226,16 +244,15 @@ class Exchange:
         calibration = await self.store.calibrations.get(instrument.id)
         return estimate_tokens(translation.chat, calibration.ratio if calibration else 1.0)
 
-    async def _compact(self, asked: Asked, whole: list[InputItem]) -> OutputCompaction:
-        """Let the model summarise everything so far; nothing of this is stored."""
+    async def _compact(self, asked: Asked, whole: list[InputItem]) -> tuple[OutputCompaction, Usage | None]:
+        """Let the model summarise everything so far, and what that cost; nothing of this is stored."""
         plain = {"store": False, "stream": False, "max_output_tokens": None, "context_management": None}
         asked = replace(asked, request=asked.request.model_copy(update=plain))
         accepted = await self._fitting(asked, [*whole, CompactionTrigger(type="compaction_trigger")])
         template = self.template(asked, self.source.new_id("resp"), self.source.now())
         async with aclosing(self._turn(asked, accepted, template, monotonic())) as turn:
-            turn.keep = self._keeper(asked, accepted, stored=False).keep
             response = await turn.response()
-        return cast("OutputCompaction", response["output"][0])
+        return cast("OutputCompaction", response["output"][0]), turn.assembler.usage
 
     async def _fitting(self, asked: Asked, conversation: list[InputItem] | None = None) -> Accepted:
         """Send the request; with `truncation: auto` shorter and shorter, as long as it does not fit."""
@@ -277,20 +294,17 @@ class Exchange:
             chat=accepted.chat,
             reader=ChunkReader(callable_names(translation.chat)),
             assembler=Assembler(template, self._shape(asked, accepted), self.source),
+            recalled=asked.recalled,
             began=began,
             scrub=partial(scrub, key=asked.caller.key),
             headers={NOTES_HEADER: "; ".join(translation.notes)} if translation.notes else {},
         )
 
-    def _keeper(self, asked: Asked, accepted: Accepted, *, stored: bool) -> Keeper:
-        return Keeper(
-            self.store,
-            asked.owner,
-            asked.recalled,
-            accepted.instrument.id,
-            estimate_tokens(accepted.translation.chat),
-            stored=stored and asked.request.store is not False,
-        )
+    def _keep(self, asked: Asked) -> Keep:
+        """What stores the response, if the client wants it stored."""
+        if asked.request.store is False:
+            return keep_nothing
+        return Keeper(self.store, asked.owner, asked.recalled).keep
 
     async def _lock(self, asked: Asked, response_id: str) -> Any:
         """Take the conversation's turn; what gives it back."""
@@ -332,6 +346,7 @@ class Exchange:
             compact=self.sealer.seal if translation.compaction else None,
             obfuscation=self._settings.obfuscation and padded and bool(request.stream),
             compacted=accepted.compacted,
+            spent=accepted.spent,
             refusals_as_text=asked.caller.refusals_as_text,
         )
 

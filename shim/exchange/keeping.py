@@ -1,21 +1,21 @@
-"""What is kept of a turn that has ended."""
+"""What is kept of a turn that has ended: the response, and what was learned of its instrument."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shim.exchange.recall import Recalled
 from shim.store import ResponseStore, StoreFault
-from shim.store.records import JOINS_CONVERSATION, record_of
-from shim.wire.response import Response
+from shim.store.records import JOINS_CONVERSATION, ResponseRecord, record_of
+from shim.wire.response import Response, Usage
 
 log = logging.getLogger("shim.exchange")
 
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """Keeps one response, if the client wants it kept, and what was learned of the instrument's tokens.
+    """Keeps one response.
 
     A store that fails takes nothing from the client that asked: the response is told all the same, the log is loud,
     and continuing it will be refused.
@@ -24,27 +24,37 @@ class Keeper:
     store: ResponseStore
     owner: str
     recalled: Recalled
-    instrument: str
-    estimated: int
-    stored: bool
 
     async def keep(self, response: Response) -> None:
         """Store a response that has ended well enough to be continued; never raises."""
         try:
-            if self.stored and response["status"] in JOINS_CONVERSATION:
-                record = record_of(self.owner, response, self.recalled.own, self.recalled.conversation)
-                await self.store.responses.save(record)
+            if response["status"] in JOINS_CONVERSATION:
+                await self.store.responses.save(self._record(response))
         except StoreFault as fault:
             log.error("response %s could not be stored: %s", response["id"], fault.message)  # noqa: TRY400
         except Exception:
             log.exception("response %s could not be stored", response["id"])
 
-    async def learn(self, response: Response) -> None:
-        """Keep how many tokens the estimate was worth; after the client has been told, and never raises."""
-        if response["usage"] is None:
-            return
+    def _record(self, response: Response) -> ResponseRecord:
+        """One that continues what no store has begins a chain of its own, which says everything before it."""
+        recalled = self.recalled
+        if not recalled.unstored:
+            return record_of(self.owner, response, recalled.own, recalled.conversation)
+        record = record_of(self.owner, response, (*recalled.earlier, *recalled.own))
+        return replace(record, previous_response_id=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """Keeps what an estimate of an instrument's input tokens was worth."""
+
+    store: ResponseStore
+    instrument: str
+    estimated: int
+
+    async def learn(self, usage: Usage) -> None:
+        """Compare with what the upstream reported; after the client has been told, and never raises."""
         try:
-            reported = response["usage"]["input_tokens"]
-            await self.store.calibrations.record(self.instrument, self.estimated, reported)
+            await self.store.calibrations.record(self.instrument, self.estimated, usage["input_tokens"])
         except StoreFault as fault:
             log.warning("an estimate could not be compared: %s", fault.message)

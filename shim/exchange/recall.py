@@ -17,12 +17,14 @@ from shim.core.compaction import COMPACTIONS, since_compaction
 from shim.core.source import Source
 from shim.errors import ClientFault, invalid
 from shim.store import ResponseStore
-from shim.store.records import Window
+from shim.store.records import ChainTurn, Window
 from shim.wire.base import Json
 from shim.wire.items import InputItem
 
 LONGEST_CHAIN = 2000
 """Turns that one response may continue; a chain that long has overflowed every context long before."""
+
+_EVERYTHING = Window(limit=None, order="asc")
 
 _ITEMS: TypeAdapter[list[InputItem]] = TypeAdapter(list[InputItem])
 
@@ -61,6 +63,7 @@ class Recalled:
         history: The same, checked.
         own: This turn's own items with their ids, as they are stored.
         conversation: The conversation that the turn belongs to.
+        unstored: Whether the earlier items are in no store, only on the caller's connection.
     """
 
     body: Json
@@ -69,6 +72,7 @@ class Recalled:
     own: tuple[Json, ...] = ()
     conversation: str | None = None
     notes: tuple[str, ...] = ()
+    unstored: bool = False
 
 
 class Recall:
@@ -104,7 +108,15 @@ class Recall:
         own = self._identified_all(whole, fresh)
         resolved = {**body, "input": _managed(body, own)} if "input" in body or whole else body
         notes = (*self._notes, *notes)
-        return Recalled(resolved, tuple(earlier), _checked(earlier), own, conversation, notes)
+        return Recalled(
+            resolved,
+            tuple(earlier),
+            _checked(earlier),
+            own,
+            conversation,
+            notes,
+            unstored=previous in self._local,
+        )
 
     async def conversation(self, conversation_id: str) -> tuple[tuple[Json, ...], tuple[InputItem, ...]]:
         """What a conversation holds: as stored, from its last compaction on, and the same checked."""
@@ -116,7 +128,7 @@ class Recall:
     ) -> tuple[Sequence[Json], Sequence[Json]]:
         """The items of earlier turns, and those of them that no compaction stands for."""
         if previous and previous not in self._local:
-            turns = await self._chain(previous)
+            turns = await self._turns(previous)
             return [item for turn in turns for item in turn], _chain_since_compaction(turns)
         whole: Sequence[Json] = ()
         if previous:
@@ -125,12 +137,38 @@ class Recall:
             whole = await self._conversation_items(conversation)
         return whole, since_compaction(whole)
 
-    async def _chain(self, response_id: str) -> list[list[Json]]:
-        """The items of each turn: its input and its output, in turn."""
+    async def _turns(self, response_id: str) -> list[list[Json]]:
+        """The items of each turn, its input and its output in turn; first what its conversation held before."""
+        chain = await self._chain(response_id)
+        turns = [[from_json(item) for item in items] for turn in chain for items in (turn.input, turn.output)]
+        if conversation := chain[0].conversation_id:
+            turns[0] = [*await self._before(conversation, turns[0] + turns[1]), *turns[0]]
+        return turns
+
+    async def _before(self, conversation: str, turn: Sequence[Json]) -> list[Json]:
+        """What a conversation held before one of its turns."""
+        page = await self._store.conversations.items(self._owner, conversation, _EVERYTHING)
+        ids, own = [item.id for item in page.items] if page else [], {item["id"] for item in turn}
+        first = next((place for place, item_id in enumerate(ids) if item_id in own), None)
+        if page is None or first is None:
+            self._notes.append(
+                f"previous_response_id: what conversation {conversation!r} held before it is not stored any more"
+            )
+            return []
+        return [from_json(item.body) for item in page.items[:first]]
+
+    async def _chain(self, response_id: str) -> tuple[ChainTurn, ...]:
+        """The turns up to one, oldest first; all of them, and the last one fit to be continued."""
         chain = await self._store.responses.chain(self._owner, response_id, LONGEST_CHAIN)
         if chain is None:
             message = f"Previous response with id '{response_id}' not found."
             raise invalid(message, "previous_response_id", "previous_response_not_found")
+        if chain.missing and len(chain.turns) == LONGEST_CHAIN:
+            message = (
+                f"'{response_id}' continues more than {LONGEST_CHAIN} responses, the most that one may continue: "
+                "send a compacted conversation as 'input' in place of 'previous_response_id'."
+            )
+            raise invalid(message, "previous_response_id", "previous_response_chain_too_long")
         if chain.missing:
             message = f"Response '{chain.missing}', which '{response_id}' continues, is not stored any more."
             raise invalid(message, "previous_response_id", "previous_response_not_found")
@@ -139,18 +177,10 @@ class Recall:
                 f"Previous response '{response_id}' is {chain.turns[-1].status} and cannot be continued."
             )
             raise invalid(message, "previous_response_id", "previous_response_not_completed")
-        if conversation := next((turn.conversation_id for turn in chain.turns if turn.conversation_id), None):
-            self._notes.append(
-                f"previous_response_id: of conversation {conversation!r} only this chain is known"
-            )
-        return [
-            [from_json(item) for item in items] for turn in chain.turns for items in (turn.input, turn.output)
-        ]
+        return chain.turns
 
     async def _conversation_items(self, conversation_id: str) -> list[Json]:
-        page = await self._store.conversations.items(
-            self._owner, conversation_id, Window(limit=None, order="asc")
-        )
+        page = await self._store.conversations.items(self._owner, conversation_id, _EVERYTHING)
         if page is None:
             message = f"Conversation with id '{conversation_id}' not found."
             raise ClientFault(message, status=404, param="conversation")

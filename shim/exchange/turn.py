@@ -1,4 +1,4 @@
-"""A model turn that the upstream has accepted: chunk -> delta -> event, to the last one.
+"""An accepted turn, to its last event: that of a model, chunk -> delta -> event, or one that only prepares.
 
 Every fault from here on is an event. Streamed or not, the same pump makes the response. What must be kept is kept
 before the terminal event is told, so that a client that goes on at once finds it.
@@ -12,19 +12,28 @@ from dataclasses import dataclass, field
 
 from shim.ambient import monotonic
 from shim.core.assembler import Assembler
-from shim.core.deltas import DONE, ChunkReader, Used, parse_chunk
+from shim.core.deltas import DONE, ChunkReader, Finish, Used, parse_chunk
 from shim.core.sse import encode
 from shim.errors import Fault, cut_stream
+from shim.exchange.recall import Recalled
 from shim.upstream import ChatStream
 from shim.wire.events import Event
-from shim.wire.response import Response
+from shim.wire.response import Response, Usage
 
 Keep = Callable[[Response], Awaitable[None]]
 """Stores a response that has ended, whatever its status; never raises."""
 
 
+Learn = Callable[[Usage], Awaitable[None]]
+"""Takes what the upstream reported; never raises."""
+
+
 async def keep_nothing(_: Response) -> None:
     """For responses that are not stored."""
+
+
+async def learn_nothing(_: Usage) -> None:
+    """For turns whose input was not estimated."""
 
 
 async def release_nothing() -> None:
@@ -58,10 +67,11 @@ class Turn:
     chat: ChatStream
     reader: ChunkReader
     assembler: Assembler
+    recalled: Recalled
     began: float
     headers: Mapping[str, str] = field(default_factory=dict)
     keep: Keep = keep_nothing
-    learn: Keep = keep_nothing
+    learn: Learn = learn_nothing
     release: Callable[[], Awaitable[None]] = release_nothing
     scrub: Callable[[Fault], Fault] = lambda fault: fault
     """Takes the upstream's key out of what the upstream said."""
@@ -168,9 +178,9 @@ class Turn:
             await self.chat.aclose()
         finally:
             await release()
-        learn, self.learn = self.learn, keep_nothing
-        if self.final is not None:
-            await learn(self.final)
+        learn, self.learn = self.learn, learn_nothing
+        if self.final is not None and self.assembler.usage is not None:
+            await learn(self.assembler.usage)
 
     def _notice(self) -> None:
         """Keep what the log says."""
@@ -190,3 +200,31 @@ class Turn:
             self.summary.input_tokens = usage["input_tokens"]
             self.summary.output_tokens = usage["output_tokens"]
             self.summary.cached_tokens = usage["input_tokens_details"]["cached_tokens"]
+
+
+@dataclass(slots=True)
+class Preparation:
+    """A turn in which no model speaks: complete at once, empty, and there to be continued."""
+
+    summary: Summary
+    assembler: Assembler
+    recalled: Recalled
+    keep: Keep = keep_nothing
+
+    @property
+    def final(self) -> Response | None:
+        """The response once it has ended."""
+        return self.assembler.final
+
+    async def events(self) -> AsyncGenerator[list[Event], None]:
+        """The events of an empty response."""
+        events = self.assembler.start()
+        events += self.assembler.feed([Finish("stop")])
+        events += self.assembler.finish()
+        self.summary.outcome = "completed"
+        if self.final is not None:
+            await self.keep(self.final)
+        yield events
+
+    async def aclose(self) -> None:
+        """Nothing is open."""

@@ -11,8 +11,8 @@ from shim.store import ResponseStore
 
 log = logging.getLogger("shim.exchange")
 
-PURGE_SECONDS = 3600
-"""How often the store is purged: retention counts in days."""
+PURGE_SECONDS = 60
+"""How often the store is purged: the size bound is exceeded by no more than what a minute brings."""
 
 
 async def purge(store: ResponseStore, now: int) -> int:
@@ -30,7 +30,7 @@ async def purge(store: ResponseStore, now: int) -> int:
 
 
 async def keep_tidy(store: ResponseStore, source: Source) -> None:
-    """Purge at once and then every hour, until cancelled; a store that is away is tried again."""
+    """Purge at once and then every minute, until cancelled; a store that is away is tried again."""
     while True:
         try:
             if gone := await purge(store, source.now()):

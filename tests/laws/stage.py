@@ -15,6 +15,8 @@ from shim.core.echo import response_template
 from shim.core.tools import Toolbox
 from shim.core.validation import read_request
 from shim.exchange import Summary, Turn
+from shim.exchange.recall import Recalled
+from shim.wire.response import Usage
 from shim.wire.tools import Tool
 
 PLAIN = Telling()
@@ -86,7 +88,12 @@ BODY = {"model": "code-prime", "input": "Hello", "stream": True, "tools": TOOLS}
 
 
 def assembler(
-    telling: Telling = PLAIN, *, compact: bool = False, box: Toolbox | None = None, **asked: Any
+    telling: Telling = PLAIN,
+    *,
+    compact: bool = False,
+    box: Toolbox | None = None,
+    spent: Usage | None = None,
+    **asked: Any,
 ) -> Assembler:
     """An assembler for one response."""
     request = {**BODY, **asked}
@@ -97,6 +104,7 @@ def assembler(
         seal=_seal if telling.sealed else None,
         compact=_seal if compact else None,
         obfuscation=telling.obfuscation,
+        spent=spent,
     )
     return Assembler(template, shape, Counting())
 
@@ -108,7 +116,9 @@ def _seal(text: str) -> str:
 def turn(chat: FakeChat, telling: Telling = PLAIN, *, names: bool = True, **kinds: Any) -> Turn:
     """A turn that the upstream has accepted."""
     reader = ChunkReader(frozenset(CHAT_NAMES.values()) if names else frozenset())
-    return Turn(True, Summary("code-prime"), chat, reader, assembler(telling, **kinds), began=0.0)
+    return Turn(
+        True, Summary("code-prime"), chat, reader, assembler(telling, **kinds), Recalled({}), began=0.0
+    )
 
 
 def run(awaitable: Coroutine[Any, Any, Any]) -> Any:

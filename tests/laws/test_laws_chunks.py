@@ -75,6 +75,29 @@ def test_a_response_without_usage_says_zero_tokens():
     assert final(events)["usage"]["total_tokens"] == 0
 
 
+@pytest.mark.parametrize("told", [None, {"prompt_tokens": 100, "completion_tokens": 10}])
+def test_what_a_summary_cost_before_the_answer_is_part_of_its_usage(told):
+    spent = read_usage(
+        {
+            "prompt_tokens": 1000,
+            "completion_tokens": 200,
+            "prompt_tokens_details": {"cached_tokens": 300, "cache_write_tokens": 4},
+            "completion_tokens_details": {"reasoning_tokens": 50},
+        }
+    )
+    events = tell(
+        delta("stop", content="Hi"), *([{"choices": [], "usage": told}] if told else []), spent=spent
+    )
+    answered = read_usage(told) if told else read_usage({})
+    assert final(events)["usage"] == {
+        "input_tokens": answered["input_tokens"] + 1000,
+        "input_tokens_details": {"cached_tokens": 300, "cache_write_tokens": 4},
+        "output_tokens": answered["output_tokens"] + 200,
+        "output_tokens_details": {"reasoning_tokens": 50},
+        "total_tokens": answered["total_tokens"] + 1200,
+    }
+
+
 def _scored(*tokens, **fields):
     return {"choices": [{"delta": fields, "logprobs": {"content": list(tokens)}}]}
 

@@ -6,6 +6,7 @@ import openai
 import pytest
 from stateful_stack import MODEL, said
 
+from shim.exchange import recall
 from shim.simulator import Call, Turn
 
 TOOL = {
@@ -202,11 +203,43 @@ def test_an_empty_previous_id_is_no_new_beginning(client):
         ask(client, "Hi", previous_response_id="")
 
 
-def test_a_chain_that_leaves_a_conversation_says_that_it_knows_only_itself(stack, client):
+def test_a_chain_that_leaves_a_conversation_knows_what_was_said_there_before_and_nothing_later(stack, client):
+    talk = client.conversations.create(items=[{"type": "message", "role": "user", "content": "I am Bob"}])
+    ask(client, "say one", conversation=talk.id)
+    turn = ask(client, "say two", conversation=talk.id)
+    ask(client, "say three", conversation=talk.id)
+    branch = ask(client, "say four", previous_response_id=turn.id)
+    ask(client, "say five", previous_response_id=branch.id)
+    assert [said(message)[1] for message in stack.messages] == [
+        "I am Bob",
+        "say one",
+        "one",
+        "say two",
+        "two",
+        "say four",
+        "four",
+        "say five",
+    ]
+    kept = client.conversations.items.list(talk.id, limit=100)
+    assert "say four" not in str(list(kept)), "a branch is no part of the conversation"
+
+
+def test_a_chain_whose_conversation_is_gone_says_what_it_does_not_know(stack, client):
     talk = client.conversations.create(items=[{"type": "message", "role": "user", "content": "I am Bob"}])
     turn = ask(client, "say hi", conversation=talk.id)
+    client.conversations.delete(talk.id)
     with stack.http() as http:
         body = {"model": MODEL, "input": "say bye", "previous_response_id": turn.id}
         answer = http.post("/responses", json=body)
-    assert f"of conversation '{talk.id}' only this chain is known" in answer.headers["x-shim-notes"]
-    assert "Bob" not in str(stack.messages)
+    assert f"what conversation '{talk.id}' held before it is not stored" in answer.headers["x-shim-notes"]
+    assert [said(message)[1] for message in stack.messages] == ["say hi", "hi", "say bye"]
+
+
+def test_a_chain_that_is_too_long_says_so_and_what_to_do(stack, client, monkeypatch):
+    monkeypatch.setattr(recall, "LONGEST_CHAIN", 3)
+    last = None
+    for _ in range(4):
+        last = ask(client, "hi", previous_response_id=last and last.id)
+    with pytest.raises(openai.BadRequestError, match="more than 3 responses") as refused:
+        ask(client, "hi", previous_response_id=last.id)
+    assert refused.value.code == "previous_response_chain_too_long"

@@ -216,12 +216,27 @@ async def test_a_stored_turn_outlives_its_connection():
             assert [message["content"] for message in here.asked] == ["say one", "one", "say two"]
 
 
-async def test_a_stored_turn_after_one_that_was_not_can_be_continued_on_the_connection():
-    async with stage() as here, here.connect() as client:
-        first = await client.turn("say one")
-        second = await client.turn("say two", store=True, previous_response_id=first["id"])
-        third = await client.turn("say three", previous_response_id=second["id"])
-        assert third["status"] == "completed"
+async def inputs(http, response):
+    """The messages that a response is stored with."""
+    page = (await http.get(f"/responses/{response['id']}/input_items?order=asc")).json()
+    return [item["content"][0]["text"] for item in page["data"] if item["type"] == "message"]
+
+
+async def test_a_stored_turn_after_one_that_was_not_can_be_continued_anywhere():
+    async with stage() as here:
+        async with here.connect() as client:
+            first = await client.turn("say one")
+            second = await client.turn("say two", store=True, previous_response_id=first["id"])
+            third = await client.turn("say three", store=True, previous_response_id=second["id"])
+        async with here.http() as http:
+            body = {"input": "say four", "previous_response_id": third["id"], "model": MODEL}
+            assert (await http.post("/responses", json=body)).status_code == 200
+            said = ["say one", "one", "say two", "two", "say three", "three", "say four"]
+            assert [message["content"] for message in here.asked] == said
+            kept = (await http.get(f"/responses/{second['id']}")).json()
+            assert kept["previous_response_id"] == first["id"]
+            assert await inputs(http, second) == ["say one", "one", "say two"]
+            assert await inputs(http, third) == ["say three"]
 
 
 async def test_without_a_store_a_connection_still_remembers():
@@ -270,6 +285,36 @@ async def test_a_turn_without_generation_is_complete_empty_and_there_to_be_conti
         assert [message["content"] for message in here.asked] == ["remember this", "say one"]
         again = await client.turn([], previous_response_id=warm["id"])
         assert again["status"] == "completed"
+
+
+async def test_a_turn_without_generation_is_stored_if_the_client_wants_it():
+    async with stage() as here:
+        async with here.connect() as client:
+            warm = await client.turn("remember this", generate=False, store=True)
+        async with here.http() as http:
+            kept = (await http.get(f"/responses/{warm['id']}")).json()
+            assert (kept["status"], kept["output"], kept["store"]) == ("completed", [], True)
+            body = {"input": "say one", "previous_response_id": warm["id"], "model": MODEL}
+            assert (await http.post("/responses", json=body)).status_code == 200
+            assert [message["content"] for message in here.asked] == ["remember this", "say one"]
+
+
+async def test_a_turn_of_a_conversation_remembers_what_another_turn_said_meanwhile(monkeypatch):
+    async with stage() as here, here.connect() as client, here.http() as http:
+        talk = (await http.post("/conversations", json={})).json()["id"]
+        ask, others = Exchange.ask, [{"model": MODEL, "input": "say one", "conversation": talk}]
+
+        async def slow(*given):
+            asked = await ask(*given)
+            if others:
+                assert (await http.post("/responses", json=others.pop())).status_code == 200
+            return asked
+
+        monkeypatch.setattr(Exchange, "ask", slow)
+        second = await client.turn("say two", conversation=talk)
+        await client.turn("say three", previous_response_id=second["id"])
+        said = ["say one", "one", "say two", "two", "say three"]
+        assert [message["content"] for message in here.asked] == said
 
 
 async def test_a_turn_without_generation_needs_a_chain_and_no_conversation():
