@@ -122,6 +122,30 @@ class Scenarios:
             response = self.ask(outputs, tools=[ADD], previous_response_id=response.id)
         return response.output_text
 
+    def connected(self):
+        with self.responses.connect() as connection:
+
+            def turn(content, **more):
+                connection.response.create(model=MODEL, input=content, **more)
+                for event in connection:
+                    if event.type == "error":
+                        return {"code": event.error.code, "param": event.error.param}
+                    if event.type == "response.completed":
+                        return event.response
+                raise AssertionError("the connection ended")
+
+            first = turn("say one", store=False)
+            second = turn("say two", store=False, previous_response_id=first.id)
+            third = turn("say three", previous_response_id=second.id)
+            unknown = turn("x", previous_response_id="resp_none")
+            fourth = turn("say four", previous_response_id=third.id)
+        fifth = self.ask("say five", previous_response_id=fourth.id)
+        return {
+            "texts": [each.output_text for each in (first, second, third, fourth, fifth)],
+            "unknown": unknown,
+            "lost": fault(lambda: self.ask("x", previous_response_id=second.id)),
+        }
+
     def deleted(self):
         made = self.ask("say hello")
         self.responses.delete(made.id)

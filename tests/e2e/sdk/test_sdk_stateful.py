@@ -116,6 +116,15 @@ def test_a_tool_loop_sends_nothing_but_the_outputs(here, run):
     assert [text for text in texts(here.asked) if text in ("3", "7")] == ["3", "7"]
 
 
+def test_turns_over_a_websocket_are_continued_on_it_and_the_stored_ones_anywhere(here, run):
+    told = run("connected")
+    assert told["texts"] == ["one", "two", "three", "four", "five"]
+    assert told["unknown"] == {"code": "previous_response_not_found", "param": "previous_response_id"}
+    assert told["lost"] == UNKNOWN_PREVIOUS
+    numbers = ("one", "two", "three", "four", "five")
+    assert texts(here.asked) == [text for number in numbers for text in (f"say {number}", number)][:-1]
+
+
 def test_what_is_deleted_is_gone_for_every_endpoint(run):
     assert run("deleted") == [NOT_FOUND] * 4
 

@@ -2,6 +2,7 @@
 // one JSON line at its end, the same as the scenario of its name in `stateful_python.py`; a line `"left"` before it
 // tells that the client left a stream.
 import OpenAI from "openai";
+import { ResponsesWS } from "openai/resources/responses/ws";
 
 const [scenario, baseURL] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey: "any", maxRetries: 0 });
@@ -98,6 +99,34 @@ const scenarios = {
       });
       response = await ask(input, { tools: [add], previous_response_id: response.id });
     }
+  },
+
+  async connected() {
+    const socket = new ResponsesWS(client), events = socket.stream();
+    const turn = async (input, more) => {
+      socket.send({ type: "response.create", model, input, ...more });
+      for (;;) {
+        const { value, done } = await events.next(); // `for await` would end the iteration with the turn
+        if (done) throw new Error("the connection ended");
+        if (value.type === "error") {
+          const { code, param } = value.error.error.error; // the event within the exception
+          return { code, param };
+        }
+        if (value.message?.type === "response.completed") return value.message.response;
+      }
+    };
+    const said = (response) => textOf(response.output.at(-1));
+    const first = await turn("say one", { store: false });
+    const second = await turn("say two", { store: false, previous_response_id: first.id });
+    const third = await turn("say three", { previous_response_id: second.id });
+    const unknown = await turn("x", { previous_response_id: "resp_none" });
+    const fourth = await turn("say four", { previous_response_id: third.id });
+    socket.close();
+    const fifth = await ask("say five", { previous_response_id: fourth.id });
+    return {
+      texts: [...[first, second, third, fourth].map(said), fifth.output_text], unknown,
+      lost: await fault(() => ask("x", { previous_response_id: second.id })),
+    };
   },
 
   async deleted() {
