@@ -27,7 +27,7 @@ from pydantic_core import from_json, to_json
 from shim.ambient import monotonic
 from shim.errors import ClientFault, Fault, invalid
 from shim.exchange.caller import Caller
-from shim.exchange.exchange import Asked, Exchange
+from shim.exchange.exchange import CONVERSATION_LOCKED, Asked, Exchange
 from shim.exchange.following import POLL_SECONDS, Following, Here
 from shim.exchange.story import Gone, Order, Story, is_over
 from shim.exchange.turn import Turn
@@ -335,7 +335,7 @@ class Background:
     async def _answer(self, story: Story, asked: Asked | None) -> None:
         try:
             asked = asked or await self._asked_again(story)
-            turn = await self._exchange.accept(asked, monotonic(), story.order.response)
+            turn = await self._accepted(asked, story)
         except StoreFault:
             raise
         except Fault as fault:
@@ -343,6 +343,16 @@ class Background:
             return
         async with aclosing(turn):
             await self._relay(turn, story)
+
+    async def _accepted(self, asked: Asked, story: Story) -> Turn:
+        """The turn, once no other one of its conversation is under way: nobody is there to try again."""
+        while True:
+            try:
+                return await self._exchange.accept(asked, monotonic(), story.order.response)
+            except ClientFault as fault:
+                if fault.code != CONVERSATION_LOCKED:
+                    raise
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _relay(self, turn: Turn, story: Story) -> None:
         """Store what the turn says, one upstream read at a time."""

@@ -50,6 +50,9 @@ log = logging.getLogger("shim.exchange")
 
 NOTES_HEADER = "x-shim-notes"
 
+CONVERSATION_LOCKED = "conversation_locked"
+"""The code of the fault that another turn of the conversation is under way."""
+
 LOCK_SECONDS = 30
 """How long a conversation stays locked if the process dies within a turn; a turn that runs prolongs it."""
 
@@ -316,7 +319,7 @@ class Exchange:
         if locking == "held":
             message = "Another response is being made in this conversation; try again when it has ended."
             raise ClientFault(
-                message, status=409, param="conversation", code="conversation_locked", retry_after=1
+                message, status=409, param="conversation", code=CONVERSATION_LOCKED, retry_after=1
             )
 
         async def prolong() -> None:

@@ -246,6 +246,28 @@ def test_a_response_that_waits_is_cancelled_at_once(start, store):
         assert retrieve(http, waiting) == cancelled
 
 
+def test_a_response_waits_for_the_turn_of_its_conversation(http, stack, held):
+    talk = http.post("/conversations", json={}).json()["id"]
+    first = begin(http, conversation=talk)
+    until(lambda: retrieve(http, first["id"])["status"] == "in_progress")
+    second = begin(http, input="say yes", conversation=talk)
+    with follow(http, second["id"]) as told:
+        assert [next(told)["type"] for _ in range(2)] == LIFECYCLE[:2]
+        held.released.set()
+    assert ended(http, first["id"])["status"] == ended(http, second["id"])["status"] == "completed"
+    assert [message["content"] for message in stack.messages[::2]] == ["hi", "say yes"]
+
+
+def test_a_response_that_waits_for_its_conversation_is_cancelled(http, held):
+    talk = http.post("/conversations", json={}).json()["id"]
+    first = begin(http, conversation=talk)
+    until(lambda: retrieve(http, first["id"])["status"] == "in_progress")
+    second = begin(http, conversation=talk)
+    assert http.post(f"/responses/{second['id']}/cancel").json()["status"] == "cancelled"
+    held.released.set()
+    assert ended(http, first["id"])["status"] == "completed"
+
+
 def test_more_jobs_than_places_wait_queued(start, store):
     hold = Hold(after=2)
     stack = start(store, background_jobs=1)
