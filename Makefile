@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra local
 
-.PHONY: demo test check lint types contract schemas mutants lock clean
+.PHONY: demo test check lint types contract schemas mutants bench lock clean
 
 demo: .venv/demo.done
 	$(BIN)/grid-shim demo $(DEMO)
@@ -28,6 +28,9 @@ schemas: .venv/dev.done
 
 mutants: .venv/dev.done
 	$(BIN)/python tests/mutants.py
+
+bench: .venv/dev.done
+	$(BIN)/python -m bench.compare $(BENCH)
 
 # The lock files leave nothing to resolve, so `--no-deps` installs exactly what they list.
 .venv/%.done: requirements/%.txt pyproject.toml
