@@ -6,17 +6,24 @@ Not here: queries; both databases run the same ones.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Executable, Select, Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
-Insert = postgresql.Insert | sqlite.Insert
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
+
+    Insert = postgresql.Insert | sqlite.Insert
 
 
 def insert_into(kind: str, table: Table) -> Insert:
     """An INSERT that knows ON CONFLICT, for this kind of database."""
-    return postgresql.insert(table) if kind == "postgresql" else sqlite.insert(table)
+    if kind != "postgresql":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415 -- large, and SQLite needs none of it
+
+    return postgresql.insert(table)
 
 
 def insert_new(kind: str, table: Table, *conflict: str) -> Insert:

@@ -14,12 +14,13 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from shim.settings import Settings, data_directory
-from shim.store.database import Database, postgresql_database, sqlite_database
+from shim.store.database import Database
 from shim.store.faults import StoreFault
 from shim.store.off import OffStore
 from shim.store.protocol import ResponseStore
 from shim.store.schema import check_version, upgrade
 from shim.store.sql import Bounds, SqlStore
+from shim.store.sqlite import sqlite_database
 
 FILE_NAME = "store.sqlite3"
 MEMORY = ":memory:"
@@ -89,6 +90,8 @@ def open_database(settings: Settings) -> Database:
 def _postgresql(url: URL, connections: int) -> Database:
     if find_spec("asyncpg") is None:
         raise StoreFault("PostgreSQL needs asyncpg: install grid-responses-shim[postgres].")
+    from shim.store.postgresql import postgresql_database  # noqa: PLC0415 -- half of SQLAlchemy, for this alone
+
     query = {LIBPQ.get(name, name): value for name, value in url.query.items()}
     return postgresql_database(url.set(drivername="postgresql+asyncpg", query=query), connections)
 

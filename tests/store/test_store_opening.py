@@ -250,7 +250,7 @@ class TestTrouble:
             await open_store(Settings(store=f"sqlite:///{tmp_path}/file/store.db"))
 
     async def test_a_locked_file_is_busy(self, tmp_path, monkeypatch, opened):
-        monkeypatch.setattr("shim.store.database.BUSY_SECONDS", 0)
+        monkeypatch.setattr("shim.store.sqlite.BUSY_SECONDS", 0)
         url = f"sqlite:///{tmp_path}/store.db"
         store = await opened(url)
         other = open_database(Settings(store=url))

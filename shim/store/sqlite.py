@@ -1,0 +1,106 @@
+"""SQLite: work runs in threads, each with its connection.
+
+Through an asynchronous driver every statement is several hops between threads, which measured three to five times the
+cost of the statements. Writers queue before one connection and begin with BEGIN IMMEDIATE, so that none finds its
+snapshot stale; readers have connections of their own and WAL lets them pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
+
+from shim.store.database import POOL_SECONDS, TROUBLES, Database, Work, said
+
+T = TypeVar("T")
+
+SQLITE_READERS = 4
+"""Connections that read an SQLite file; each has a thread."""
+
+BUSY_SECONDS = 15
+"""How long SQLite waits for another process's transaction."""
+
+
+def sqlite_database(path: str) -> Database:
+    """An SQLite file, made if it is not there, or `:memory:`, which is one connection for all."""
+    writer = Threads(path, 1)
+    if path == ":memory:":
+        return Database("memory", writer, writer)
+    return Database("sqlite", Threads(path, SQLITE_READERS, writes=False), writer)
+
+
+class Threads:
+    """SQLite: a thread a connection."""
+
+    def __init__(self, path: str, connections: int, *, writes: bool = True) -> None:
+        self._engine = _sqlite_engine(path, connections, writes=writes)
+        self._transactions = self._engine.execution_options(immediate=True)
+        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="grid-shim-store")
+
+    async def run(self, work: Work[T], *, commit: bool) -> T:
+        """See `Door`."""
+        engine = self._transactions if commit else self._engine
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._run, engine, work, commit)
+
+    @staticmethod
+    def _run(engine: Engine, work: Work[T], commit: bool) -> T:  # noqa: FBT001 -- an executor passes by place
+        try:
+            with engine.connect() as connection:
+                result = work(connection)
+                if commit:
+                    connection.commit()
+                return result
+        except TROUBLES as error:
+            raise said(error) from None
+
+    async def aclose(self) -> None:
+        """See `Door`."""
+        self._engine.dispose()
+        self._threads.shutdown()
+
+
+def _sqlite_engine(path: str, connections: int, *, writes: bool) -> Engine:
+    """Connections without the driver's own guesses at transactions; a mere reader has nothing to roll back."""
+    engine = create_engine(
+        URL.create("sqlite", database=path),
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=POOL_SECONDS,
+        hide_parameters=True,
+        skip_autocommit_rollback=not writes,
+        connect_args={"isolation_level": None, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Per connection.
+
+    `synchronous=NORMAL` with WAL: a killed process loses nothing; a power cut may lose the last transactions, whole
+    ones, and never damages the file (sqlite.org/pragma.html#pragma_synchronous).
+    """
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_SECONDS * 1000}",
+        "auto_vacuum=INCREMENTAL",  # heeded by a new file only; lets purge give pages back
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+        "secure_delete=ON",  # what is deleted is overwritten
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    """Writers take the lock at once; a reader's statements stand for themselves."""
+    if connection.get_execution_options().get("immediate"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
