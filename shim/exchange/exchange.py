@@ -29,7 +29,7 @@ from shim.core.truncation import MOST_ATTEMPTS, shortened
 from shim.core.validation import read_request
 from shim.errors import ClientFault, Fault, missing
 from shim.exchange.caller import Caller, owner_of
-from shim.exchange.keeping import Keeper, Learner
+from shim.exchange.keeping import Keeper, Lessons
 from shim.exchange.prompts import with_prompt
 from shim.exchange.recall import Recall, Recalled
 from shim.exchange.turn import Keep, Preparation, Summary, Turn, keep_nothing
@@ -87,6 +87,7 @@ class Exchange:
     ) -> None:
         self.store = store
         self.source = source or Ambient()
+        self._lessons = Lessons(store)
         self._settings = settings
         self._upstream = upstream
         self._secret = _secret(settings)
@@ -148,9 +149,7 @@ class Exchange:
             await release()
             raise
         turn = self._turn(asked, accepted, template, began)
-        turn.learn = Learner(
-            self.store, accepted.instrument.id, estimate_tokens(accepted.translation.chat)
-        ).learn
+        turn.learn = self._lessons.on(accepted.instrument.id, accepted.translation.chat)
         turn.keep = keep_nothing if queued else self._keep(asked)
         turn.release = release
         return turn
@@ -191,9 +190,10 @@ class Exchange:
         """Check a request and look up what it relies on."""
         owner = self.owner(caller)
         prompted = await with_prompt(body, self.store, owner)
-        read_request(prompted.body)  # first, so that no lookup is made for a request that is wrong anyway
+        request = read_request(prompted.body)  # first, so that nothing is looked up for a wrong request
         recalled = await Recall(self.store, owner, self.source, local).recall(prompted.body)
-        request = read_request(recalled.body)
+        if recalled.body is not prompted.body:
+            request = read_request(recalled.body)
         if not (request.input or recalled.earlier):
             raise missing("input")
         recalled = replace(recalled, notes=(*prompted.notes, *recalled.notes))

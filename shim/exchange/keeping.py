@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
+from shim.ambient import monotonic
+from shim.core.estimate import estimate_tokens
 from shim.exchange.recall import Recalled
+from shim.exchange.turn import Learn, learn_nothing
 from shim.store import ResponseStore, StoreFault
 from shim.store.records import JOINS_CONVERSATION, ResponseRecord, record_of
+from shim.wire.chat import ChatRequest
 from shim.wire.response import Response, Usage
 
 log = logging.getLogger("shim.exchange")
@@ -44,17 +49,28 @@ class Keeper:
         return replace(record, previous_response_id=None)
 
 
+LESSON_SECONDS = 1.0
+"""Time between two lessons on one instrument: the next ones say the same, and each is a transaction."""
+
+
 @dataclass(frozen=True, slots=True)
-class Learner:
-    """Keeps what an estimate of an instrument's input tokens was worth."""
+class Lessons:
+    """Keeps what estimates of input tokens were worth."""
 
     store: ResponseStore
-    instrument: str
-    estimated: int
+    last: dict[str, float] = field(default_factory=dict)
 
-    async def learn(self, usage: Usage) -> None:
-        """Compare with what the upstream reported; after the client has been told, and never raises."""
+    def on(self, instrument: str, chat: ChatRequest) -> Learn:
+        """What compares the estimate with the upstream's own count, after the client has been told; never raises."""
+        now = monotonic()
+        if now - self.last.get(instrument, -LESSON_SECONDS) < LESSON_SECONDS:
+            return learn_nothing
+        self.last[instrument] = now
+        return partial(self._learn, instrument, chat)
+
+    async def _learn(self, instrument: str, chat: ChatRequest, usage: Usage) -> None:
+        estimated = estimate_tokens(chat)
         try:
-            await self.store.calibrations.record(self.instrument, self.estimated, usage["input_tokens"])
+            await self.store.calibrations.record(instrument, estimated, usage["input_tokens"])
         except StoreFault as fault:
             log.warning("an estimate could not be compared: %s", fault.message)

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -58,10 +59,11 @@ class Recalled:
     """A request whose references are resolved.
 
     Attributes:
-        body: The request's body; `input` holds this turn's own items, references replaced.
+        body: The request's body; `input` holds this turn's own items, references replaced. The very body that was
+            given if nothing in it had to be replaced.
         earlier: The items of earlier turns as they are stored, oldest first.
         history: The same, checked.
-        own: This turn's own items with their ids, as they are stored.
+        identified: Makes `own`, once; most turns are not kept, and need it not.
         conversation: The conversation that the turn belongs to.
         unstored: Whether the earlier items are in no store, only on the caller's connection.
     """
@@ -69,10 +71,15 @@ class Recalled:
     body: Json
     earlier: tuple[Json, ...] = ()
     history: tuple[InputItem, ...] = ()
-    own: tuple[Json, ...] = ()
+    identified: Callable[[], tuple[Json, ...]] = tuple
     conversation: str | None = None
     notes: tuple[str, ...] = ()
     unstored: bool = False
+
+    @property
+    def own(self) -> tuple[Json, ...]:
+        """This turn's own items with their ids, as they are stored."""
+        return self.identified()
 
 
 class Recall:
@@ -103,10 +110,11 @@ class Recall:
             message = "'previous_response_id' and 'conversation' cannot be used together."
             raise invalid(message, "previous_response_id", "mutually_exclusive_parameters")
         whole, earlier = await self._earlier(previous, conversation)
-        given = await self.dereferenced(body.get("input"))
-        fresh, notes = _without_repeats(whole, given)
-        own = self._identified_all(whole, fresh)
-        resolved = {**body, "input": _managed(body, own)} if "input" in body or whole else body
+        given = _listed(body.get("input"))
+        fresh, notes = _without_repeats(whole, await self.dereferenced(given))
+        shown = _managed(body, fresh)
+        resolved = body if shown is given else {**body, "input": shown}
+        own = cache(partial(self._identified_all, whole, fresh))
         notes = (*self._notes, *notes)
         return Recalled(
             resolved,
@@ -186,17 +194,12 @@ class Recall:
             raise ClientFault(message, status=404, param="conversation")
         return [from_json(item.body) for item in page.items]
 
-    async def dereferenced(self, given: Any, name: str = "input") -> list[Any]:
-        """The input as a list of items, references replaced by what they refer to.
+    async def dereferenced(self, given: list[Any], name: str = "input") -> list[Any]:
+        """The same items, references replaced by what they refer to.
 
         Raises:
             ClientFault: What is referred to is not there.
         """
-        if isinstance(given, str):
-            text = {"type": "input_text", "text": given}
-            return [{"type": "message", "role": "user", "content": [text]}]
-        if not isinstance(given, list):
-            return [] if given is None else given  # what it is instead is said by validation
         wanted = {item["id"]: index for index, item in enumerate(given) if _is_reference(item)}
         if not wanted:
             return given
@@ -242,10 +245,17 @@ def _listed_content(message: Json) -> Any:
     return [{"type": "output_text", "annotations": [], "logprobs": [], "text": content}]
 
 
-def _managed(body: Json, own: Sequence[Json]) -> list[Json]:
+def _listed(given: Any) -> list[Any]:
+    """An input that passed validation, as a list of items."""
+    if isinstance(given, str):
+        text = {"type": "input_text", "text": given}
+        return [{"type": "message", "role": "user", "content": [text]}]
+    return given or []
+
+
+def _managed(body: Json, given: list[Json]) -> list[Json]:
     """The input as it is answered: who lets the context be managed may send what was compacted before."""
-    objects = all(isinstance(item, dict) for item in own)
-    return since_compaction(own) if objects and body.get("context_management") else list(own)
+    return since_compaction(given) if body.get("context_management") else given
 
 
 def _chain_since_compaction(turns: Sequence[Sequence[Json]]) -> list[Json]:
@@ -266,8 +276,10 @@ def _checked(items: Sequence[Json]) -> tuple[InputItem, ...]:
     return tuple(_ITEMS.validate_python(list(items)))
 
 
-def _without_repeats(earlier: Iterable[Json], given: list[Any]) -> tuple[list[Any], tuple[str, ...]]:
+def _without_repeats(earlier: Sequence[Json], given: list[Any]) -> tuple[list[Any], tuple[str, ...]]:
     """This turn's items without those that the history has: some clients send the whole turn again."""
+    if not earlier:
+        return given, ()
     told = {key: _essence(item) for item in earlier for key in _keys(item)}
     fresh, notes = [], []
     for index, item in enumerate(given):
