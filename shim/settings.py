@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -22,12 +23,19 @@ from pydantic_settings import (
 )
 
 from shim.core.profile import PRESETS, Profile
+from shim.hosts import normalised
 
 PREFIX = "GRID_SHIM_"
 CONFIG_FILE_VARIABLE = "GRID_SHIM_CONFIG"
 
 STORES = ("sqlite", "memory", "off")
 STORE_SCHEMES = ("sqlite", "postgresql", "postgres")
+
+SHORTEST_TOKEN = 16
+"""Characters of a client token: what a person makes up in fewer can be guessed over the network."""
+
+_HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]+")
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://(\*|[^/?#*\s]*)")
 
 
 def config_file() -> Path:
@@ -44,7 +52,9 @@ def data_directory() -> Path:
 class Settings(BaseSettings):
     """The shim's configuration; immutable once made."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(4000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -104,7 +114,35 @@ class Settings(BaseSettings):
         10.0, ge=0, description="Time that background responses get to end when the process is stopped."
     )
     client_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="Tokens that clients must present, separated by commas; empty lets every client in."
+        (),
+        description="Tokens of at least 16 characters, separated by commas, of which clients must present one; "
+        "empty lets every client in.",
+    )
+    allow_anonymous: bool = Field(
+        default=False,
+        description="Listen beyond loopback without client tokens, which is refused otherwise, as whoever reaches the "
+        "address could spend with the key: for those behind a proxy that authenticates.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Host names, separated by commas, under which clients may ask, besides this machine's own: exact, "
+        "*.suffix or * for any. With client tokens and none named, any.",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins of the web pages and apps, separated by commas, that may ask and read (CORS): "
+        "https://app.example, vscode-webview://*, null, or * for any.",
+    )
+    ssl_certfile: str | None = Field(
+        None, description="PEM file of a certificate with its chain; with it the endpoint serves https."
+    )
+    ssl_keyfile: str | None = Field(
+        None, description="PEM file of the certificate's key; by default it is in the same file."
+    )
+    ssl_keyfile_password: SecretStr | None = Field(None, description="What the key file is encrypted with.")
+    ssl_ca_certs: str | None = Field(
+        None,
+        description="PEM file of authorities; with it clients must present a certificate of one of them.",
     )
     trusted_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Further hosts, separated by commas, to which a redirect may carry the key."
@@ -167,10 +205,55 @@ class Settings(BaseSettings):
             raise ValueError("write aliases as name=instrument, separated by commas")
         return {name.strip(): model.strip() for name, model in pairs}
 
-    @field_validator("client_tokens", "trusted_hosts", mode="before")
+    @field_validator("client_tokens", "allowed_hosts", "allowed_origins", "trusted_hosts", mode="before")
     @classmethod
     def _read_list(cls, value: Any) -> Any:
         return _split(value) if isinstance(value, str) else value
+
+    @field_validator("client_tokens", mode="before")
+    @classmethod
+    def _some_token(cls, value: Any) -> Any:
+        if isinstance(value, str) and value and not _split(value):
+            raise ValueError("there is no token in it")
+        return value
+
+    @field_validator("client_tokens")
+    @classmethod
+    def _long_tokens(cls, tokens: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(token.get_secret_value()) < SHORTEST_TOKEN for token in tokens):
+            raise ValueError(
+                f"a token needs at least {SHORTEST_TOKEN} characters; openssl rand -hex 24 makes one"
+            )
+        return tokens
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _readable_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(map(normalised, hosts))
+        for name in names:
+            if not _HOST.fullmatch(name):
+                raise ValueError(
+                    f"{name!r} is no host; write name, address or *.suffix, without scheme and port"
+                )
+        return names
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _readable_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(origin.lower() for origin in origins)
+        for name in names:
+            if not _ORIGIN.fullmatch(name):
+                raise ValueError(
+                    f"{name!r} is no origin; write scheme://host or scheme://host:port, without a path"
+                )
+        return names
+
+    @field_validator("ssl_keyfile", "ssl_keyfile_password", "ssl_ca_certs")
+    @classmethod
+    def _with_certificate(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and info.data.get("ssl_certfile") is None:
+            raise ValueError("it needs an ssl_certfile")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -191,6 +274,11 @@ class Settings(BaseSettings):
             return self.key
         value = os.environ.get(self.preset.key_variable)
         return SecretStr(value) if value else None
+
+    @property
+    def scheme(self) -> str:
+        """How the endpoint is reached."""
+        return "https" if self.ssl_certfile else "http"
 
     @property
     def preset(self) -> Profile:

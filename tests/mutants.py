@@ -50,6 +50,8 @@ REPLAY = "tests/request/test_request_replay.py"
 SCHEMA = "tests/request/test_request_schema.py"
 TOOLS = "tests/request/test_request_tools.py"
 VALIDATION = "tests/request/test_request_validation.py"
+PAGES = "tests/http/test_http_pages.py"
+NETWORK = "tests/cli/test_cli_network.py"
 
 MUTANTS = [
     # -- chunks to deltas
@@ -642,6 +644,84 @@ MUTANTS = [
         'elif not step.startswith("<") and step != "[key]":',
         'elif step != "[key]":',
         VALIDATION,
+    ),
+    # -- who may ask
+    Mutant(
+        "host-unchecked",
+        "http/pages.py",
+        'if self.hosts is not None and b"host" in sent and',
+        'if self.hosts is not None and b"host" not in sent and',
+        f"{PAGES}::test_a_host_is_served_or_not",
+    ),
+    Mutant(
+        "suffix-within-a-label",
+        "http/pages.py",
+        "host.removeprefix(ANY)",
+        'host.removeprefix("*.")',
+        f"{PAGES}::test_a_host_is_served_or_not",
+    ),
+    Mutant(
+        "two-hosts-are-the-last",
+        "http/pages.py",
+        'sent[name] + b"," + value if name in sent else value',
+        "value",
+        f"{PAGES}::test_two_hosts_are_none",
+    ),
+    Mutant(
+        "origin-unchecked",
+        "http/pages.py",
+        'raise _origin_not_allowed("Origin", _text(origin))',
+        "return",
+        f"{PAGES}::test_an_origin_may_ask_or_not_over_http_and_websocket_alike",
+    ),
+    Mutant(
+        "another-port-is-own",
+        "http/pages.py",
+        'OWN_SITES = frozenset({b"none", b"same-origin"})',
+        'OWN_SITES = frozenset({b"none", b"same-origin", b"same-site"})',
+        f"{PAGES}::test_a_page_s_request_without_an_origin_is_known_by_sec_fetch_site",
+    ),
+    Mutant(
+        "preflight-for-everyone",
+        "http/pages.py",
+        'if not self.shares or scope["type"] != "http"',
+        'if scope["type"] != "http"',
+        f"{PAGES}::test_without_allowed_origins_no_answer_is_shared",
+    ),
+    Mutant(
+        "errors-not-shared",
+        "http/edge.py",
+        "            send = self._pages.admit(scope, send)\n            await self._dispatch(scope, receive, send)\n",
+        "            await self._dispatch(scope, receive, self._pages.admit(scope, send))\n",
+        f"{PAGES}::test_answers_streams_and_errors_are_shared_with_the_page",
+    ),
+    Mutant(
+        "content-type-unchecked",
+        "http/bodies.py",
+        "    _check_type(headers)\n",
+        "",
+        "tests/http/test_http_bodies.py::test_a_body_of_another_type_is_415_that_says_what_to_send",
+    ),
+    Mutant(
+        "bodies-without-a-type",
+        "http/bodies.py",
+        "    if said is None or not _JSON_TYPE",
+        "    if said is not None and not _JSON_TYPE",
+        "tests/http/test_http_bodies.py::test_a_body_of_another_type_is_415_that_says_what_to_send",
+    ),
+    Mutant(
+        "open-to-the-network",
+        "cli/server.py",
+        "if authenticates(settings) or settings.allow_anonymous:",
+        "if settings.upstream_key or authenticates(settings) or settings.allow_anonymous:",
+        f"{NETWORK}::test_beyond_loopback_clients_must_show_who_they_are",
+    ),
+    Mutant(
+        "exposure-by-name",
+        "cli/server.py",
+        "is_loopback(listening.getsockname()[0])",
+        "is_loopback(settings.host)",
+        f"{NETWORK}::test_a_name_of_loopback_does_not_count_the_address_does",
     ),
 ]
 

@@ -43,6 +43,9 @@ TOKEN_VARIABLE = "GRID_SHIM_CODEX_TOKEN"  # noqa: S105 -- a name
 
 PROBE_SECONDS = 2.0
 
+FOR_ONE_SESSION = {"log_level": "error", "ssl_certfile": None, "ssl_keyfile": None, "ssl_ca_certs": None}
+"""Codex draws on this terminal, and asks on 127.0.0.1, for which the certificate was not made."""
+
 
 @click.command(
     "codex",
@@ -121,7 +124,7 @@ def endpoint(settings: Settings) -> Iterator[str]:
     Raises:
         Problem: Ours would have no key to work with.
     """
-    running = server.url_of(settings.host, settings.port)
+    running = server.url_of(settings.host, settings.port, settings.scheme)
     if settings.port and answers(running, _token(settings)):
         click.echo(f"grid-shim: using the endpoint on {running}", err=True)
         yield running
@@ -131,7 +134,7 @@ def endpoint(settings: Settings) -> Iterator[str]:
         raise Problem(
             "There is no upstream key.", f"export {variable}=... first; grid-shim demo works without."
         )
-    quiet = settings.model_copy(update={"log_level": "error"})  # Codex draws on this terminal
+    quiet = settings.model_copy(update=FOR_ONE_SESSION)
     with server.in_thread(quiet, _free_socket(settings)) as base_url:
         yield base_url
 

@@ -12,6 +12,7 @@ import click
 from pydantic import ValidationError
 
 from shim.cli.problem import Problem, warn
+from shim.hosts import is_loopback
 from shim.settings import CONFIG_FILE_VARIABLE, PREFIX, Settings, config_file
 
 if TYPE_CHECKING:
@@ -145,9 +146,13 @@ def warn_of_risks(settings: Settings) -> None:
         warn(
             f"no upstream key: each client must bring its own as its API key; or set {settings.preset.key_variable}."
         )
-    local = settings.host in {"127.0.0.1", "localhost", "::1"}
-    if settings.upstream_key is not None and not local and not settings.client_tokens:
+    if settings.upstream_key is not None and not is_loopback(settings.host) and not authenticates(settings):
         warn(
             f"everyone who reaches {settings.host} spends with your key; set {PREFIX}CLIENT_TOKENS to let only "
             "known clients in."
         )
+
+
+def authenticates(settings: Settings) -> bool:
+    """Whether clients must show who they are: by a token, or by a certificate."""
+    return bool(settings.client_tokens or settings.ssl_ca_certs)

@@ -32,10 +32,11 @@ def command(*, quiet: bool, **options: Any) -> None:
     """
     settings = read_settings(**options)
     with server.bind(settings.host, settings.port) as listening:
+        server.check_exposure(settings, listening)
         prepared = server.prepare(settings)
         storing.check(settings)
         warn_of_risks(settings)
-        base_url = server.base_url(listening)
+        base_url = server.base_url(listening, settings.scheme)
 
         def announce() -> None:
             click.echo(f"Responses API on {base_url}  ->  {settings.base_url}  (Ctrl-C ends it)")

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import math
 import socket
+import ssl
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
@@ -13,11 +14,15 @@ from typing import TYPE_CHECKING, cast
 import uvicorn
 
 from shim.cli.catalog import bad_base_url
+from shim.cli.options import authenticates
 from shim.cli.problem import Problem
+from shim.hosts import is_loopback
+from shim.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pydantic import SecretStr
     from starlette.applications import Starlette
 
     from shim.exchange.background import Background
@@ -66,16 +71,35 @@ def _bind_problem(error: OSError, host: str, port: int) -> Problem:
     )
 
 
-def base_url(listening: socket.socket) -> str:
+def base_url(listening: socket.socket, scheme: str = "http") -> str:
     """What clients on this machine configure, such as `http://127.0.0.1:4000/v1`."""
     host, port = listening.getsockname()[:2]
-    return url_of(host, port)
+    return url_of(host, port, scheme)
 
 
-def url_of(host: str, port: int) -> str:
+def url_of(host: str, port: int, scheme: str = "http") -> str:
     """The base URL under which a listener on `host` is reached from this machine."""
     shown = ANY_ADDRESS.get(host) or (f"[{host}]" if ":" in host else host)
-    return f"http://{shown}:{port}/v1"
+    return f"{scheme}://{shown}:{port}/v1"
+
+
+def check_exposure(settings: Settings, listening: socket.socket) -> None:
+    """Refuse to serve whoever comes by: beyond this machine, clients must show who they are.
+
+    The socket's own address counts: a name may lead anywhere. A Unix domain socket is guarded by its file's mode.
+
+    Raises:
+        Problem: The socket can be reached from elsewhere, and the settings ask clients for nothing.
+    """
+    if listening.family not in (socket.AF_INET, socket.AF_INET6) or is_loopback(listening.getsockname()[0]):
+        return
+    if authenticates(settings) or settings.allow_anonymous:
+        return
+    raise Problem(
+        f"Listening on {settings.host} without client tokens: whoever reaches it could spend with the key.",
+        f"set client_tokens ({PREFIX}CLIENT_TOKENS), or listen on 127.0.0.1; behind a proxy that authenticates, set "
+        f"allow_anonymous = true ({PREFIX}ALLOW_ANONYMOUS).",
+    )
 
 
 def prepare(settings: Settings) -> uvicorn.Config:
@@ -98,6 +122,7 @@ def prepare(settings: Settings) -> uvicorn.Config:
     except ValueError as error:
         raise bad_base_url(error) from None
     spare_cancellations()
+    _check_certificate(settings)
     return uvicorn.Config(
         app,
         loop="auto",
@@ -111,7 +136,37 @@ def prepare(settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_certfile=settings.ssl_certfile,
+        ssl_keyfile=settings.ssl_keyfile,
+        ssl_keyfile_password=_revealed(settings.ssl_keyfile_password),
+        ssl_ca_certs=settings.ssl_ca_certs,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if settings.ssl_ca_certs else ssl.CERT_NONE,
     )
+
+
+def _check_certificate(settings: Settings) -> None:
+    """Read the files of TLS once, as the server will.
+
+    Raises:
+        Problem: They are not there, not PEM, or do not fit together.
+    """
+    if settings.ssl_certfile is None:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    password = _revealed(settings.ssl_keyfile_password) or ""  # else OpenSSL would ask for it on the terminal
+    try:
+        context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile, password)
+        if settings.ssl_ca_certs:
+            context.load_verify_locations(settings.ssl_ca_certs)
+    except OSError as error:  # ssl.SSLError is one
+        raise Problem(
+            f"The certificate cannot be used: {error.strerror or error}.",
+            "check ssl_certfile, ssl_keyfile, ssl_keyfile_password and ssl_ca_certs: PEM files that fit together.",
+        ) from None
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
 
 class _Server(uvicorn.Server):
@@ -180,6 +235,7 @@ def in_thread(settings: Settings, listening: socket.socket) -> Iterator[str]:
         Problem: The endpoint did not start.
     """
     with listening:
+        check_exposure(settings, listening)
         server = _Threaded(prepare(settings))
         thread = threading.Thread(
             target=server.serve_on_thread, args=[settings, listening], name="grid-shim", daemon=True
@@ -189,7 +245,7 @@ def in_thread(settings: Settings, listening: socket.socket) -> Iterator[str]:
         if not server.started:
             raise server.problem
         try:
-            yield base_url(listening)
+            yield base_url(listening, settings.scheme)
         finally:
             server.should_exit = True
             thread.join()

@@ -52,7 +52,7 @@ def codex(*, model: str | None, as_default: bool, only_print: bool, undo: bool, 
         )
         return
     settings = read_settings(**options)
-    endpoint = Endpoint.of(settings, server.url_of(settings.host, settings.port))
+    endpoint = Endpoint.of(settings, server.url_of(settings.host, settings.port, settings.scheme))
     clean = folder.undo().texts
     before = (clean[CONFIG] if CONFIG in clean else folder.read(CONFIG)) or ""
     plan = folder.set_up(_wanted(settings, endpoint, model, as_default=as_default))

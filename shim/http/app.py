@@ -20,6 +20,7 @@ from shim.http.call import stop
 from shim.http.edge import Edge
 from shim.http.guards import Guard
 from shim.http.health import Readiness
+from shim.http.pages import PageGuard
 from shim.http.replies import routing_reply
 from shim.http.routes import ROUTES
 from shim.http.services import Services
@@ -77,7 +78,7 @@ def create_app(
 
     return Starlette(
         routes=ROUTES,
-        middleware=[Middleware(Edge)],
+        middleware=[Middleware(Edge, PageGuard.of(settings))],
         exception_handlers={HTTPException: routing_reply},
         lifespan=lifespan,
     )

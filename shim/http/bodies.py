@@ -1,6 +1,8 @@
 """A request's body: read within limits, decompressed, and understood as a JSON object.
 
-Not here: what the object means; content types are not looked at, as clients send all sorts.
+The content type must be JSON's: a browser lets any page send the types of forms, and bodies without one, to anyone.
+
+Not here: what the object means.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ _ESCAPE = re.compile(
     rb"|\\.",
     re.DOTALL,
 )
+_JSON_TYPE = re.compile(r"application/(?:[\w.!#$&^-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
+_LONGEST_TYPE = 100
 _NAMES = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
 
@@ -41,6 +45,7 @@ async def read_body(scope: Scope, receive: Receive, settings: Settings) -> bytes
         ClientGone: The client left before the end of its body.
     """
     headers = Headers(scope=scope)
+    _check_type(headers)
     encodings = parse_encodings(",".join(headers.getlist("content-encoding")))
     limit = settings.max_body_bytes
     length = headers.get("content-length", "")
@@ -50,6 +55,23 @@ async def read_body(scope: Scope, receive: Receive, settings: Settings) -> bytes
     if not encodings:
         return body
     return await asyncio.to_thread(decode, body, encodings, settings.max_decoded_bytes)
+
+
+def _check_type(headers: Headers) -> None:
+    """Refuse what is not said to be JSON; without a body there is nothing to say.
+
+    Raises:
+        ClientFault: 415, in which case the body is not read.
+    """
+    said = headers.get("content-type")
+    if said is None and headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return
+    if said is None or not _JSON_TYPE.fullmatch(said.strip()):
+        shown = "missing" if said is None else f"{said[:_LONGEST_TYPE]!r}"
+        message = (
+            f"The request's Content-Type is {shown}; send JSON, with -H 'content-type: application/json'."
+        )
+        raise ClientFault(message, status=415, code="unsupported_content_type")
 
 
 async def _receive_all(receive: Receive, limit: int) -> bytes:

@@ -98,6 +98,7 @@ class Call:
             (b"x-request-id", self.request_id.encode()),
             (b"openai-processing-ms", str(round(self.elapsed_ms)).encode()),
             (b"openai-version", b"2020-10-01"),
+            (b"x-content-type-options", b"nosniff"),
         ]
         if start["status"] == HTTPStatus.TOO_MANY_REQUESTS and b"retry-after" not in dict(
             start.get("headers", ())

@@ -1,4 +1,4 @@
-"""The server's WebSocket protocol, which lets a running turn end when the server stops.
+"""The server's WebSocket protocol, which lets a running turn end when the server stops, and refuses in silence.
 
 Uvicorn's own closes every WebSocket at once. This one tells the application, which closes when its turn has ended;
 the server's limit on graceful shutdown holds for both. Under another server the application is never told, and its
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGIReceiveEvent
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 
 GOING_AWAY = "shim.going_away"
 """The type of the message that tells the application that the server stops."""
@@ -29,3 +29,12 @@ class DrainingProtocol(WebSocketsSansIOProtocol):
             self.queue.put_nowait(cast("ASGIReceiveEvent", {"type": GOING_AWAY}))
         else:
             super().shutdown()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Uvicorn's own, after which a refusal with a body counts as an answer.
+
+        Else each one is logged as an error (Kludex/uvicorn#3138), as often as a web page cares to try.
+        """
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True

@@ -1,7 +1,7 @@
 """The outermost layer: every request passes here first, and every answer and every fault last.
 
-It tidies the path, parts WebSockets from requests, turns whatever was raised into OpenAI's error body and writes one line
-to the access log. Not here: routes and what they do.
+It tidies the path, turns away web pages, parts WebSockets from requests, turns whatever was raised into OpenAI's error
+body and writes one line to the access log. Not here: routes and what they do.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from shim.http.websocket import serve_websocket
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from shim.http.pages import PageGuard
+
 logger = logging.getLogger(__name__)
 
 
 class Edge:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, pages: PageGuard) -> None:
         self._app = app
+        self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, whatever comes of it."""
@@ -46,6 +49,7 @@ class Edge:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call.of(scope)
         try:
+            send = self._pages.admit(scope, send)
             await self._dispatch(scope, receive, send)
         except ClientGone:
             call.outcome = "client_gone"
@@ -59,7 +63,9 @@ class Edge:
             await self._refuse(internal_fault(call.request_id), scope, receive, send)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if serves_websocket(scope):
+        if preflight := self._pages.preflight(scope):
+            await preflight(scope, receive, send)
+        elif serves_websocket(scope):
             await serve_websocket(scope, receive, send)
         elif asks_for_websocket(scope):
             await upgrade_refused()(scope, receive, send)

@@ -3,7 +3,7 @@
 Three arrangements: clients present one of our tokens and the configured key goes upstream; the configured key
 serves everyone (tools insist on sending some dummy key); or each client's own key passes through.
 
-Not here yet, and this is their place: guards against requests made by web pages.
+Not here: requests made by web pages (`shim.http.pages`).
 """
 
 from __future__ import annotations
@@ -101,17 +101,21 @@ class Guard:
         """
         return Caller(
             self.key(headers),
-            next(iter(presented_keys(headers)), ""),
+            self._identity(tuple(presented_keys(headers))),
             refusals_as_text=headers.get("originator", "").lower().startswith("codex"),
         )
 
+    def _identity(self, presented: tuple[str, ...]) -> str:
+        """What tells the client apart: its token where there are tokens, and not a key that it made up beside it."""
+        return next((key for key in presented if not self.tokens or self._is_token(key)), "")
+
+    def _is_token(self, key: str) -> bool:
+        # Every token is compared, so the time taken says nothing. Latin-1 gives back the bytes that were sent.
+        matches = [hmac.compare_digest(key.encode("latin-1"), token) for token in self.tokens]
+        return any(matches)
+
     def _check(self, presented: tuple[str, ...]) -> None:
-        # A list, not a generator: every pair is compared, so the time taken says nothing. Latin-1 gives back the
-        # bytes that were sent.
-        matches = [
-            hmac.compare_digest(key.encode("latin-1"), token) for key in presented for token in self.tokens
-        ]
-        if not any(matches):
+        if not any(self._is_token(key) for key in presented):
             raise ClientFault(
                 "Incorrect API key provided: send one of the tokens that the shim was configured with.",
                 status=401,

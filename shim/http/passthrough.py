@@ -1,10 +1,13 @@
 """Chat Completions as the upstream gives them, byte for byte, for tools that speak both APIs.
 
+Of its headers only the content type goes on, and none that a browser would render.
+
 Not here: any translation. Its heartbeats, its errors inside a stream and its `[DONE]` are the upstream's own.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from shim.http.replies import safe_headers
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from shim.upstream import RawReply
+
+_DATA_TYPE = re.compile(r"(application/([\w.-]+\+)?json|text/event-stream)\s*(;|$)", re.IGNORECASE)
 
 
 class Passthrough:
@@ -39,5 +44,6 @@ class Passthrough:
     def _headers(self) -> dict[str, str]:
         # `safe_headers` keeps its own name for what it drops, so the type is cleaned under another.
         kind = safe_headers({"type": self._reply.content_type})["type"]
+        kind = kind if _DATA_TYPE.match(kind) else "text/plain; charset=utf-8"
         streaming = kind.startswith("text/event-stream")
         return {**(SSE_HEADERS if streaming else {}), "content-type": kind}

@@ -55,13 +55,11 @@ async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
     """Accept the connection and answer on it until one side ends it.
 
     Raises:
-        ClientFault: 401 or 403, before the connection is accepted.
+        ClientFault: 401, before the connection is accepted.
         ClientGone: The client left in the middle of a turn.
     """
     services, call, headers = _services(scope), Call.of(scope), Headers(scope=scope)
     caller = services.guard.caller(headers)
-    if not services.guard.tokens:
-        refuse_foreign_page(headers)
     turns = ConnectionTurns(services.exchange, caller)
     await send({"type": "websocket.accept", "headers": [(b"x-request-id", call.request_id.encode())]})
     call.status, call.outcome = SWITCHING_PROTOCOLS, "closed"
@@ -71,20 +69,6 @@ async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _services(scope: Scope) -> Services:
     return cast("Services", scope["app"].state.services)
-
-
-def refuse_foreign_page(headers: Headers) -> None:
-    """Refuse a web page of another origin: browsers let any page open a WebSocket to this machine.
-
-    Only browsers must say the truth here, and they cannot present a token.
-
-    Raises:
-        ClientFault: 403.
-    """
-    origin = headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != headers.get("host"):
-        message = "WebSockets are not served to web pages of another origin."
-        raise ClientFault(message, status=403, code="origin_not_allowed")
 
 
 class Connection:

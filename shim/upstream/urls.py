@@ -6,9 +6,10 @@ Pure. Whether a redirect may be followed is decided in `shim.upstream.redirects`
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import httpx
+
+from shim import hosts
 
 _PASTED = re.compile(r"(/chat/completions|/completions|/responses|/models|/+)$")
 _DOUBLED = re.compile(r"/v1(/v1)+$")
@@ -75,11 +76,8 @@ def is_plain_host(url: httpx.URL) -> bool:
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine."""
-    name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    address = _address(name)
-    return address is not None and (address.is_loopback or address.is_unspecified)
+    address = hosts.address_of(host)
+    return hosts.is_loopback(host) or (address is not None and address.is_unspecified)
 
 
 def origin(url: httpx.URL) -> tuple[str, str, int]:
@@ -96,10 +94,3 @@ def is_within(host: str, domain: str) -> bool:
     """Whether a host is a domain or one of its subdomains."""
     name = host.rstrip(".").lower()
     return name == domain or name.endswith(f".{domain}")
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(host.strip("[]"))
-    except ValueError:
-        return None

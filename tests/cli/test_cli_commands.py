@@ -156,7 +156,7 @@ class TestServe:
         assert f"Cannot listen on {host}" in err
 
     def test_client_tokens_without_a_key_are_refused(self, run):
-        code, _, err = run("serve", "--port", "0", "--set", "client_tokens=t")
+        code, _, err = run("serve", "--port", "0", "--set", "client_tokens=token-number-one")
         assert code == 1
         assert "THEGRID_API_KEY" in err
 
@@ -200,7 +200,7 @@ class TestServe:
             base_url = process.stdout.readline().split()[3]
             body = httpx.get(f"{base_url}/models").json()
             process.terminate()
-            out, err = process.communicate()
+            out, err = process.stdout.read(), process.stderr.read()
             timer.cancel()
         assert body["object"] == "list"
         assert 'model_provider = "grid"' in out

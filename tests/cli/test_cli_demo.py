@@ -37,7 +37,7 @@ def test_the_users_own_settings_take_no_part(run, monkeypatch, tmp_path):
     broken.write_text("port = ")
     monkeypatch.setenv("GRID_SHIM_CONFIG", str(broken))
     monkeypatch.setenv("GRID_SHIM_UPSTREAM", "http://127.0.0.1:9")
-    monkeypatch.setenv("GRID_SHIM_CLIENT_TOKENS", "secret")
+    monkeypatch.setenv("GRID_SHIM_CLIENT_TOKENS", "a-token-of-the-users")
     assert run("demo", "--once", "--engine", "simulator", "--port", "0")[0] == 0
 
 

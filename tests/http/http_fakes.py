@@ -163,6 +163,12 @@ class FakeUpstream:
         self.closings += 1
 
 
+def _client(url):
+    """A client whose bodies, however they are made, are said to be JSON."""
+    json = {"content-type": "application/json"}
+    return httpx.AsyncClient(base_url=url, headers=json, timeout=PATIENCE, trust_env=False)
+
+
 @asynccontextmanager
 async def serving(app, *, ws="auto"):
     """`app` behind uvicorn on a free port, and a client for it."""
@@ -174,7 +180,7 @@ async def serving(app, *, ws="auto"):
         await server.startup(sockets=[listener])
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False) as client:
+            async with _client(url) as client:
                 yield client
         finally:
             await server.shutdown(sockets=[listener])
@@ -195,5 +201,5 @@ async def raw_request(client, text):
 
 def post(path, body):
     """The bytes of a POST request."""
-    head = f"POST {path} HTTP/1.1\r\nhost: shim\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body

@@ -241,13 +241,61 @@ async def test_a_chat_body_is_forwarded_without_its_encoding(serve, upstream):
     assert upstream.forwarded[0][0] == b"{ }"
 
 
-async def test_an_odd_or_missing_content_type_does_not_matter(serve):
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        "application/json;odata=verbose",
+        "application/vnd.api+json",
+    ],
+)
+async def test_a_body_that_is_said_to_be_json_is_taken(serve, kind):
     async with serve() as client:
-        plain = await client.post(
-            "/v1/responses", content=b'{"model":"m"}', headers={"content-type": "text/plain"}
-        )
-        none = await client.post("/v1/responses", content=b'{"model":"m"}')
-    assert (plain.status_code, none.status_code) == (200, 200)
+        reply = await client.post("/v1/responses", content=b'{"model":"m"}', headers={"content-type": kind})
+    assert reply.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions", "/v1/responses/input_tokens"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "text/plain",
+        "text/plain;charset=UTF-8, application/json",
+        "text/plain; application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/jsonp",
+        "text/json",
+        "",
+        None,
+    ],
+)
+async def test_a_body_of_another_type_is_415_that_says_what_to_send(serve, exchange, upstream, path, kind):
+    said = b"" if kind is None else f"content-type: {kind}\r\n".encode()
+    head = b"POST %s HTTP/1.1\r\nhost: localhost\r\n%scontent-length: 13\r\n\r\n" % (path.encode(), said)
+    async with serve() as client, raw_request(client, head + b'{"model":"m"}') as (reader, writer):
+        status = await soon(reader.readline())
+        writer.write_eof()
+        rest = await soon(reader.read())
+    assert status.startswith(b"HTTP/1.1 415")
+    assert b"content-type: application/json" in rest.partition(b"\r\n\r\n")[2]
+    assert b"unsupported_content_type" in rest
+    assert exchange.opened == []
+    assert upstream.forwarded == []
+
+
+async def test_a_chunked_body_needs_a_type_too(serve, exchange):
+    head = b"POST /v1/responses HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with serve() as client, raw_request(client, head) as (reader, _):
+        assert (await soon(reader.readline())).startswith(b"HTTP/1.1 415")
+    assert exchange.opened == []
+
+
+async def test_a_request_without_a_body_needs_no_type(serve):
+    head = b"POST /v1/conversations HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"
+    async with serve() as client, raw_request(client, head) as (reader, _):
+        assert not (await soon(reader.readline())).startswith(b"HTTP/1.1 415")
 
 
 async def pieces(count, size):
@@ -273,6 +321,6 @@ async def test_a_body_that_grows_over_the_limit_is_413(serve):
 
 
 async def test_a_body_announced_as_too_large_is_refused_before_it_arrives(serve):
-    head = b"POST /v1/responses HTTP/1.1\r\nhost: shim\r\ncontent-length: 2001\r\n\r\n"
+    head = b"POST /v1/responses HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2001\r\n\r\n"
     async with serve(max_body_bytes=2000) as client, raw_request(client, head) as (reader, _):
         assert (await soon(reader.readline())).startswith(b"HTTP/1.1 413")

@@ -8,6 +8,8 @@ from shim.http import Misconfigured, create_app
 from shim.http.guards import Guard, presented_keys
 from shim.settings import Settings
 
+ONE, TWO, ODD = "token-number-one", "token-number-two", "tökens-may-be-odd"
+
 
 def guard(**settings):
     return Guard.of(Settings(**settings))
@@ -45,34 +47,46 @@ def test_an_upstream_without_keys_needs_none():
 
 @pytest.mark.parametrize("header", ["authorization", "x-api-key", "api-key"])
 def test_a_client_token_lets_in_and_is_never_forwarded(header):
-    value = "Bearer tok-2" if header == "authorization" else "tok-2"
-    guarded = guard(key="sk-up", client_tokens="tok-1,tok-2")
+    value = f"Bearer {TWO}" if header == "authorization" else TWO
+    guarded = guard(key="sk-up", client_tokens=f"{ONE},{TWO}")
     assert guarded.key(Headers({header: value})) == "sk-up"
 
 
 def test_a_client_token_is_not_forwarded_to_an_upstream_without_keys():
-    assert guard(profile="ollama", client_tokens="tok").key(bearer("tok")) is None
+    assert guard(profile="ollama", client_tokens=ONE).key(bearer(ONE)) is None
 
 
 def test_a_token_may_hold_any_characters():
-    guarded = guard(key="sk-up", client_tokens="tök")
-    assert guarded.key(Headers(raw=[(b"x-api-key", "tök".encode())])) == "sk-up"
+    guarded = guard(key="sk-up", client_tokens=ODD)
+    assert guarded.key(Headers(raw=[(b"x-api-key", ODD.encode())])) == "sk-up"
 
 
 @pytest.mark.parametrize(
-    "headers", [Headers(), bearer("tok-3"), bearer("tok"), Headers({"x-api-key": "tök"})]
+    "headers", [Headers(), bearer(ONE + "x"), bearer(ONE[:-1]), Headers({"x-api-key": "tök"})]
 )
 @pytest.mark.parametrize("ask", ["key", "admit"])
 def test_a_wrong_or_missing_token_is_401_even_with_a_key(headers, ask):
     with pytest.raises(ClientFault) as caught:
-        getattr(guard(key="sk-up", client_tokens="tok-1,tok-2"), ask)(headers)
+        getattr(guard(key="sk-up", client_tokens=f"{ONE},{TWO}"), ask)(headers)
     assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
-    assert "tok" not in caught.value.message.replace("tokens", "")
+    assert ONE[:-1] not in caught.value.message
+
+
+def test_who_has_a_token_is_known_by_it_and_not_by_a_key_beside_it():
+    guarded = guard(key="sk-up", client_tokens=f"{ONE},{TWO}")
+    beside = [Headers({"authorization": "Bearer dummy", "x-api-key": token}) for token in (ONE, TWO)]
+    assert [guarded.caller(headers).identity for headers in beside] == [ONE, TWO]
+    assert guarded.caller(bearer(ONE)).identity == ONE
+
+
+def test_without_tokens_a_client_is_known_by_what_it_presents_first():
+    assert guard(key="sk-up").caller(bearer("dummy")).identity == "dummy"
+    assert guard(key="sk-up").caller(Headers()).identity == ""
 
 
 def test_tokens_without_a_key_for_the_upstream_are_a_mistake_told_at_the_start():
     with pytest.raises(Misconfigured, match="THEGRID_API_KEY"):
-        create_app(Settings(client_tokens="tok"))
+        create_app(Settings(client_tokens=ONE))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +119,7 @@ def test_keys_are_found_however_they_are_presented(headers, keys):
     ],
 )
 async def test_every_part_of_the_api_asks_for_the_token(serve, method, path):
-    async with serve(client_tokens="tok") as client:
+    async with serve(client_tokens=ONE) as client:
         reply = await client.request(method, path, content=b"{}" if method == "POST" else None)
     assert reply.status_code == 401
     assert reply.json()["error"]["code"] == "invalid_api_key"
@@ -113,5 +127,5 @@ async def test_every_part_of_the_api_asks_for_the_token(serve, method, path):
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
 async def test_probes_ask_for_no_token(serve, path):
-    async with serve(client_tokens="tok") as client:
+    async with serve(client_tokens=ONE) as client:
         assert (await client.get(path)).status_code == 200

@@ -260,6 +260,15 @@ async def test_chat_completions_pass_through_byte_for_byte(serve, upstream):
     assert upstream.reply.closings == 1
 
 
+@pytest.mark.parametrize("kind", ["text/html", "image/svg+xml", "application/xhtml+xml", "nonsense", ""])
+async def test_what_a_browser_would_render_is_passed_through_as_plain_text(serve, upstream, kind):
+    upstream.reply = FakeReply((b"<script>",), content_type=kind)
+    async with serve() as client:
+        reply = await client.post("/v1/chat/completions", content=b"{}")
+    assert reply.headers["content-type"] == "text/plain; charset=utf-8"
+    assert reply.headers["x-content-type-options"] == "nosniff"
+
+
 async def test_a_chat_stream_is_not_buffered_on_its_way(serve, upstream):
     gate = asyncio.Event()
     upstream.reply = FakeReply((b"data: 0\n\n", gate, b"data: 1\n\n"), content_type="text/event-stream")
@@ -370,7 +379,7 @@ async def test_an_upgrade_that_the_server_does_not_recognise_is_refused_with_426
 
 async def _refuses_upgrade(serve, ws):
     upgrade = (
-        b"GET /v1/responses HTTP/1.1\r\nhost: shim\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+        b"GET /v1/responses HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     async with serve(ws=ws, websocket=False) as client, raw_request(client, upgrade) as (reader, _):
@@ -384,7 +393,7 @@ async def _refuses_upgrade(serve, ws):
 
 async def test_a_websocket_elsewhere_is_404(serve):
     upgrade = (
-        b"GET /v1/realtime HTTP/1.1\r\nhost: shim\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+        b"GET /v1/realtime HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     async with serve() as client, raw_request(client, upgrade) as (reader, _):

@@ -440,10 +440,10 @@ async def _refused(here, path="/v1/responses", **headers):
 
 
 async def test_a_client_without_the_token_is_refused_before_the_upgrade():
-    async with stage(client_tokens=("let-me-in",)) as here:
+    async with stage(client_tokens=("please-let-me-in",)) as here:
         status, error = await _refused(here, authorization="Bearer wrong")
         assert (status, error["code"]) == (401, "invalid_api_key")
-        async with here.connect(additional_headers={"authorization": "Bearer let-me-in"}) as client:
+        async with here.connect(additional_headers={"authorization": "Bearer please-let-me-in"}) as client:
             assert (await client.turn())["status"] == "completed"
 
 
@@ -462,10 +462,17 @@ async def test_a_web_page_of_another_origin_is_refused():
             assert (await client.turn())["status"] == "completed"
 
 
+async def test_a_refusal_is_no_error_of_the_server(caplog):
+    async with stage() as here:
+        for _ in range(2):
+            assert (await _refused(here, origin="https://evil.example"))[0] == 403
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_who_has_a_token_is_no_web_page():
-    headers = {"authorization": "Bearer let-me-in", "origin": "https://app.example"}
+    headers = {"authorization": "Bearer please-let-me-in", "origin": "https://app.example"}
     async with (
-        stage(client_tokens=("let-me-in",)) as here,
+        stage(client_tokens=("please-let-me-in",)) as here,
         here.connect(additional_headers=headers) as client,
     ):
         assert (await client.turn())["status"] == "completed"
@@ -482,10 +489,10 @@ async def test_where_it_is_switched_off_it_is_426_at_once():
 
 
 async def test_one_client_cannot_continue_what_another_stored():
-    async with stage(client_tokens=("one", "two")) as here:
-        async with here.connect(additional_headers={"authorization": "Bearer one"}) as client:
+    async with stage(client_tokens=("token-number-one", "token-number-two")) as here:
+        async with here.connect(additional_headers={"authorization": "Bearer token-number-one"}) as client:
             first = await client.turn(store=True)
-        async with here.connect(additional_headers={"authorization": "Bearer two"}) as client:
+        async with here.connect(additional_headers={"authorization": "Bearer token-number-two"}) as client:
             error = await client.turn(previous_response_id=first["id"])
             assert code_of(error) == "previous_response_not_found"
 

@@ -64,10 +64,10 @@ def test_a_key_that_the_upstream_does_not_know_is_an_authentication_error():
 
 
 def test_a_client_without_the_shims_token_is_an_authentication_error():
-    with stage(client_tokens=("let-me-in",)) as here:
+    with stage(client_tokens=("please-let-me-in",)) as here:
         with here.openai() as stranger:
             assert isinstance(refused(stranger, model=MODEL, input="hi"), openai.AuthenticationError)
-        with here.openai(api_key="let-me-in") as friend:
+        with here.openai(api_key="please-let-me-in") as friend:
             assert friend.responses.create(model=MODEL, input="say Welcome").output_text == "Welcome"
 
 
