@@ -13,7 +13,7 @@ import httpx
 
 from shim.errors import Fault
 from shim.upstream import Upstream
-from shim.upstream.transport import ProxyRoutes
+from shim.upstream.transport import Connections
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -92,7 +92,7 @@ class Said:
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
     """Run the checks one after the other, yielding each finding as it is made."""
     yield _key(settings)
-    trace = _Trace(ProxyRoutes(settings.max_connections))
+    trace = _Trace(Connections(settings))
     try:
         upstream = Upstream(settings, transport=trace)
     except ValueError as error:

@@ -27,12 +27,12 @@ from shim.upstream.keys import authorization, clean_key, scrub
 from shim.upstream.redirects import Journey, Trust
 from shim.upstream.retry import Patience, Refused
 from shim.upstream.stream import Body, ChatStream, RawReply
-from shim.upstream.transport import make_client, watch
+from shim.upstream.transport import REUSED, Connections
 from shim.upstream.troubles import STALE_SECONDS, TRANSPORT_ERRORS, refused
 from shim.upstream.urls import normalise_base_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from shim.settings import Settings
 
@@ -45,9 +45,7 @@ ERROR_BYTES = 64 << 10
 """Bytes of an error's body that are read."""
 ERROR_SECONDS = 5.0
 """Time after which an error's body is taken as far as it has come."""
-LARGE_BODY = 1 << 20
-"""Bytes from which a body is written in slices: aiohttp warns of larger ones in a piece."""
-SLICE = 256 << 10
+STANDING_HEADERS = {"accept-encoding": "identity", "user-agent": "grid-responses-shim"}
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,200}")
 
@@ -95,11 +93,8 @@ class Upstream:
         self._trust = Trust(httpx.URL(self.base_url), settings.trusted_hosts)
         self._sleep = sleep
         self._jitter = jitter
-        self._client = make_client(
-            connect_seconds=settings.connect_seconds,
-            max_connections=settings.max_connections,
-            transport=transport,
-        )
+        self._transport = transport or Connections(settings)
+        self._chat_url = httpx.URL(f"{self.base_url}/chat/completions")
         self._shelf = Shelf(
             self._fetch_catalog,
             seconds=settings.catalog_seconds,
@@ -145,18 +140,18 @@ class Upstream:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._shelf.aclose()
-        await self._client.aclose()
+        await self._transport.aclose()
 
     def _chat(self, body: bytes, key: str | None, accept: str, request_id: str | None) -> Call:
         headers = {
+            **STANDING_HEADERS,
             "content-type": "application/json",
-            "content-length": str(len(body)),
             "accept": accept,
             **authorization(key),
         }
         if request_id and _REQUEST_ID.fullmatch(request_id):
             headers["x-request-id"] = request_id
-        return Call("POST", httpx.URL(f"{self.base_url}/chat/completions"), headers, body, clean_key(key))
+        return Call("POST", self._chat_url, headers, body, clean_key(key))
 
     async def _answer(self, call: Call) -> tuple[httpx.Response, int]:
         """The first good answer, and how many attempts it took."""
@@ -191,17 +186,16 @@ class Upstream:
 
     async def _hop(self, call: Call, url: httpx.URL) -> httpx.Response:
         """One HTTP request, until the head of its answer."""
-        request = self._client.build_request(
-            call.method, url, headers=call.headers, content=_content(call.body)
-        )
-        passage = watch()
+        request = httpx.Request(call.method, url, headers=call.headers, content=call.body)
         sent = time.monotonic()
         try:
             async with asyncio.timeout(self._settings.header_seconds):
-                return await self._client.send(request, stream=True)
+                response = await self._transport.handle_async_request(request)
         except TRANSPORT_ERRORS as error:
-            stale = passage.reused and time.monotonic() - sent < STALE_SECONDS
+            stale = bool(request.extensions.get(REUSED)) and time.monotonic() - sent < STALE_SECONDS
             raise refused(error, url, stale=stale) from error
+        response.request = request
+        return response
 
     async def _explain(self, fault: Fault, call: Call) -> Fault:
         """The fault with what only the shim can add, and without the key."""
@@ -217,7 +211,7 @@ class Upstream:
         Raises:
             Fault: It could not be had, or is empty.
         """
-        headers = {"accept": "application/json", **authorization(key)}
+        headers = {**STANDING_HEADERS, "accept": "application/json", **authorization(key)}
         call = Call("GET", httpx.URL(f"{self.base_url}/models"), headers, b"", clean_key(key))
         try:
             async with asyncio.timeout(CATALOG_SECONDS):
@@ -247,15 +241,6 @@ async def _read(response: httpx.Response, limit: int, seconds: float) -> bytes:
     finally:
         await body.aclose()
     return b"".join(parts)
-
-
-def _content(body: bytes) -> bytes | AsyncIterator[bytes]:
-    return body if len(body) <= LARGE_BODY else _slices(body)
-
-
-async def _slices(body: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(body), SLICE):
-        yield body[start : start + SLICE]
 
 
 def _model_of(body: bytes) -> str | None:

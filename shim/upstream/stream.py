@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from shim.errors import UpstreamFault
+from shim.upstream.http1 import Answer
 from shim.upstream.sse import DONE, PayloadReader
 from shim.upstream.troubles import TRANSPORT_ERRORS, broken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 
     import httpx
 
@@ -28,22 +29,23 @@ class Body:
 
     def __init__(self, response: httpx.Response, silence_seconds: float) -> None:
         self._response = response
-        self._silence = silence_seconds
-        self._chunks = cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
         self._closed = False
+        self._next = _plainly(response) or Decoded(response, silence_seconds).read
 
     async def read(self, seconds: float | None = None) -> bytes | None:
         """What came next; None at the end, or once closed.
 
         Args:
-            seconds: How long to wait; the bound on silence by default.
+            seconds: How long to wait at most, if not as long as silence may last.
 
         Raises:
             UpstreamFault: The connection broke, or nothing came in time.
         """
         try:
-            async with asyncio.timeout(self._silence if seconds is None else seconds):
-                return await anext(self._chunks, None)
+            if seconds is None:
+                return await self._next() or None
+            async with asyncio.timeout(seconds):
+                return await self._next() or None
         except TRANSPORT_ERRORS as error:
             if self._closed:
                 return None
@@ -57,8 +59,29 @@ class Body:
         self._closed = True
         with suppress(*TRANSPORT_ERRORS):
             await self._response.aclose()
-        with suppress(RuntimeError):  # another task is reading, and will see the end
-            await self._chunks.aclose()
+
+
+def _plainly(response: httpx.Response) -> Callable[[], Awaitable[bytes]] | None:
+    """What reads the bytes as they come from a connection of ours, unless they are compressed."""
+    if isinstance(response.stream, Answer) and "content-encoding" not in response.headers:
+        return response.stream.read
+    return None
+
+
+class Decoded:
+    """The bytes of any answer that httpx understands, decompressed."""
+
+    def __init__(self, response: httpx.Response, silence_seconds: float) -> None:
+        self._chunks = response.aiter_bytes()
+        self._silence = silence_seconds
+
+    async def read(self) -> bytes:
+        """What came next; empty at the end."""
+        async with asyncio.timeout(self._silence):
+            async for data in self._chunks:
+                if data:
+                    return data
+        return b""
 
 
 class ChatStream:

@@ -1,8 +1,7 @@
 """What went wrong on the wire: whether the request can have been accepted, and how to say it in one sentence.
 
-httpx-aiohttp files aiohttp's exceptions under httpx's a little at random (a refused connection is a `ConnectTimeout`), so
-the cause is looked at where there is one. The line that matters is `sent`: an exception that does not prove the
-contrary counts as sent, and what was sent is not repeated.
+The line that matters is `sent`: an exception that does not prove the contrary counts as sent, and what was sent is not
+repeated.
 """
 
 from __future__ import annotations
@@ -11,14 +10,15 @@ import errno
 from dataclasses import dataclass
 from http import HTTPStatus
 
-import aiohttp
 import httpx
 
 from shim.core.faults import clean
 from shim.errors import UpstreamFault
+from shim.upstream.dialing import HandshakeFailed, ProxyAway, Unresolved, Untrusted
+from shim.upstream.http1 import Dropped
 from shim.upstream.retry import Refused
 
-TRANSPORT_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, aiohttp.ClientError, OSError)
+TRANSPORT_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
 """All that a transport raises; `TimeoutError` and TLS errors are `OSError`s."""
 
 STALE_SECONDS = 2.0
@@ -53,33 +53,20 @@ class Kind:
 
 
 _KINDS: tuple[tuple[type[Exception], Kind], ...] = (
-    (
-        aiohttp.ClientConnectorCertificateError,
-        Kind("its certificate is not trusted: {}", sent=False, lasting=True),
-    ),
-    (aiohttp.ClientSSLError, Kind("the TLS handshake failed: {}", sent=False)),
-    (aiohttp.ClientConnectorDNSError, Kind("its name cannot be resolved", sent=False)),
-    (aiohttp.ClientProxyConnectionError, Kind("the proxy cannot be reached: {}", sent=False)),
-    (aiohttp.ClientConnectorError, Kind("{}", sent=False)),
-    (aiohttp.ConnectionTimeoutError, Kind("connecting took too long", sent=False, slow=True)),
-    (aiohttp.ClientHttpProxyError, Kind("the proxy refused: {}", sent=False, lasting=True)),
-    (aiohttp.InvalidURL, Kind("its URL is not valid", sent=False, lasting=True)),
-    (aiohttp.NonHttpUrlClientError, Kind("its URL is not valid", sent=False, lasting=True)),
-    (aiohttp.ServerTimeoutError, Kind("no answer in time", slow=True)),
-    (aiohttp.ServerDisconnectedError, Kind("it closed the connection", stale=True)),
-    (aiohttp.ClientConnectionResetError, Kind("it closed the connection", stale=True)),
-    (aiohttp.ClientOSError, Kind("{}", stale=True)),
-    (aiohttp.ClientPayloadError, Kind("the connection ended early")),
-    (aiohttp.ClientResponseError, Kind("the answer is not valid HTTP")),
-    (aiohttp.ClientError, Kind("{}")),
+    (Untrusted, Kind("its certificate is not trusted: {}", sent=False, lasting=True)),
+    (HandshakeFailed, Kind("the TLS handshake failed: {}", sent=False)),
+    (Unresolved, Kind("its name cannot be resolved", sent=False)),
+    (ProxyAway, Kind("the proxy cannot be reached: {}", sent=False)),
     (httpx.ConnectError, Kind("{}", sent=False)),
     (httpx.ConnectTimeout, Kind("connecting took too long", sent=False, slow=True)),
     (httpx.PoolTimeout, Kind("all connections are busy", sent=False, slow=True)),
     (httpx.ProxyError, Kind("the proxy refused: {}", sent=False, lasting=True)),
     (httpx.UnsupportedProtocol, Kind("its URL is not valid", sent=False, lasting=True)),
+    (httpx.LocalProtocolError, Kind("{}", sent=False, lasting=True)),
     (httpx.InvalidURL, Kind("its URL is not valid", sent=False, lasting=True)),
     (httpx.TimeoutException, Kind("no answer in time", slow=True)),
     (httpx.DecodingError, Kind("the answer's compression is broken")),
+    (Dropped, Kind("{}", stale=True)),
     (TimeoutError, Kind("no answer in time", slow=True)),
     (Exception, Kind("{}")),
 )
@@ -94,11 +81,11 @@ def refused(error: Exception, url: httpx.URL, *, stale: bool) -> Refused:
         url: Where the request went.
         stale: Whether it went over a kept connection and failed within `STALE_SECONDS`.
     """
-    cause, kind = _examine(error)
-    at_once = stale and kind.stale and not _begun(cause)
+    kind = _kind_of(error)
+    at_once = stale and kind.stale
     verb = "No answer from" if kind.sent and kind.slow else "Lost" if kind.sent else "Cannot reach"
     return Refused(
-        _fault(f"{verb} the upstream at {place(url)}", cause, kind),
+        _fault(f"{verb} the upstream at {place(url)}", error, kind),
         again=at_once or not (kind.sent or kind.lasting),
         at_once=at_once,
     )
@@ -106,8 +93,7 @@ def refused(error: Exception, url: httpx.URL, *, stale: bool) -> Refused:
 
 def broken(error: Exception, url: httpx.URL) -> UpstreamFault:
     """What an exception within the answer's body means."""
-    cause, kind = _examine(error)
-    return _fault(f"The answer of the upstream at {place(url)} broke off", cause, kind)
+    return _fault(f"The answer of the upstream at {place(url)} broke off", error, _kind_of(error))
 
 
 def place(url: httpx.URL) -> str:
@@ -115,23 +101,20 @@ def place(url: httpx.URL) -> str:
     return f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}"
 
 
-def _examine(error: Exception) -> tuple[Exception, Kind]:
-    cause = error.__cause__
-    if not isinstance(cause, TRANSPORT_ERRORS) or isinstance(error, TimeoutError):
-        cause = error
-    return cause, next(kind for family, kind in _KINDS if isinstance(cause, family))
+def _kind_of(error: Exception) -> Kind:
+    return next(kind for family, kind in _KINDS if isinstance(error, family))
 
 
-def _fault(what: str, cause: Exception, kind: Kind) -> UpstreamFault:
+def _fault(what: str, error: Exception, kind: Kind) -> UpstreamFault:
     status = HTTPStatus.GATEWAY_TIMEOUT if kind.slow else HTTPStatus.BAD_GATEWAY
     return UpstreamFault(
-        f"{what}: {kind.reason.format(_detail(cause))}.", status=int(status), code="server_error"
+        f"{what}: {kind.reason.format(_detail(error))}.", status=int(status), code="server_error"
     )
 
 
 def _detail(error: Exception) -> str:
-    """The exception's reason, in words where its number is known."""
-    inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    """The exception's reason, in words where its number, or its cause's, is known."""
+    inner = error.__cause__ if isinstance(error.__cause__, OSError) else error
     number = getattr(inner, "errno", None)
     text = str(getattr(inner, "verify_message", "") or getattr(inner, "strerror", "") or inner)
     reason = _REASONS.get(number) if isinstance(number, int) else None
@@ -141,8 +124,3 @@ def _detail(error: Exception) -> str:
 def _reason_in(text: str) -> str | None:
     """The first of several attempts' reasons (a name with many addresses)."""
     return next((reason for number, reason in _REASONS.items() if f"[Errno {number}]" in text), None)
-
-
-def _begun(error: Exception) -> bool:
-    """Whether a part of the answer had come: then the request had been accepted."""
-    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)

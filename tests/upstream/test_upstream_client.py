@@ -2,7 +2,6 @@ import asyncio
 import logging
 import ssl
 
-import aiohttp
 import httpx
 import pytest
 from upstream_loopback import (
@@ -23,6 +22,8 @@ from upstream_loopback import (
 from shim.errors import ClientFault, Fault, UpstreamFault
 from shim.settings import Settings
 from shim.upstream import Upstream
+from shim.upstream.dialing import HandshakeFailed, ProxyAway, Untrusted
+from shim.upstream.http1 import Dropped
 from shim.upstream.sse import MAX_EVENT_BYTES
 from shim.upstream.troubles import STALE_SECONDS, broken, refused
 
@@ -444,39 +445,26 @@ def trouble(error: Exception, *, stale: bool = False):
     return refused(error, URL, stale=stale)
 
 
-KEY_INFO = aiohttp.client_reqrep.ConnectionKey("host", 443, True, True, None, None, None)  # type: ignore[call-arg]
 CERTIFICATE = ssl.SSLCertVerificationError("self signed")
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
 
 
 @pytest.mark.parametrize(
     ("error", "again", "status", "message"),
     [
-        (aiohttp.ClientConnectorError(KEY_INFO, OSError(111, "x")), True, 502, "connection refused"),
-        (aiohttp.ClientConnectorError(KEY_INFO, OSError("Multiple: [Errno 113] x")), True, 502, "no route"),
-        (
-            aiohttp.ClientConnectorCertificateError(KEY_INFO, CERTIFICATE),
-            False,
-            502,
-            "certificate is not trusted",
-        ),
-        (
-            aiohttp.ClientConnectorSSLError(KEY_INFO, OSError(1, "bad")),
-            True,
-            502,
-            "TLS handshake failed: bad",
-        ),
-        (
-            aiohttp.ClientProxyConnectionError(KEY_INFO, OSError(111, "x")),
-            True,
-            502,
-            "proxy cannot be reached",
-        ),
-        (aiohttp.ConnectionTimeoutError(), True, 504, "connecting took too long"),
-        (aiohttp.SocketTimeoutError(), False, 504, "no answer in time"),
-        (aiohttp.ServerDisconnectedError(), False, 502, "closed the connection"),
-        (aiohttp.ClientOSError(104, "x"), False, 502, "connection reset"),
-        (aiohttp.ClientPayloadError(), False, 502, "ended early"),
-        (aiohttp.InvalidURL("x"), False, 502, "not valid"),
+        (caused(httpx.ConnectError("x"), OSError(111, "x")), True, 502, "connection refused"),
+        (caused(httpx.ConnectError("x"), OSError("Multiple: [Errno 113] x")), True, 502, "no route"),
+        (caused(Untrusted("x"), CERTIFICATE), False, 502, "certificate is not trusted"),
+        (caused(HandshakeFailed("x"), ssl.SSLError(1, "bad")), True, 502, "TLS handshake failed: bad"),
+        (caused(ProxyAway("x"), OSError(111, "x")), True, 502, "proxy cannot be reached: connection refused"),
+        (httpx.ProxyError("HTTP 407"), False, 502, "proxy refused: HTTP 407"),
+        (Dropped("it closed the connection"), False, 502, "closed the connection"),
+        (caused(Dropped("x"), ConnectionResetError(104, "x")), False, 502, "connection reset"),
+        (caused(httpx.ReadError("x"), ssl.SSLError(1, "bad record")), False, 502, "bad record"),
         (httpx.ConnectError("down\x00"), True, 502, "down"),
         (httpx.ConnectTimeout(""), True, 504, "connecting took too long"),
         (httpx.PoolTimeout(""), True, 504, "busy"),
@@ -495,9 +483,7 @@ def test_each_trouble_has_its_words_and_only_unsent_requests_are_repeated(error,
     assert message.split()[0] in broken(error, URL).message
 
 
-def test_a_foreign_exceptions_cause_is_what_counts():
-    outer = httpx.ConnectTimeout("")
-    outer.__cause__ = aiohttp.ServerDisconnectedError()
-    assert not trouble(outer).again
-    assert trouble(outer, stale=True).at_once
+def test_only_a_kept_connection_that_broke_without_a_byte_is_replaced_at_once():
+    assert trouble(Dropped(""), stale=True).at_once
+    assert not trouble(httpx.ReadError(""), stale=True).at_once
     assert STALE_SECONDS < 10

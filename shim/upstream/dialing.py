@@ -1,0 +1,154 @@
+"""New connections: by name, along a proxy, over TLS.
+
+Names with several addresses are tried as RFC 8305 has it, so that a broken IPv6 costs a moment and not the request. What
+fails here was never sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from base64 import b64encode
+from dataclasses import dataclass
+from socket import SOCK_STREAM, gaierror
+from typing import TYPE_CHECKING
+
+import httpx
+from aiohappyeyeballs import start_connection
+
+from shim.upstream.http1 import Connection
+from shim.upstream.urls import port
+
+if TYPE_CHECKING:
+    from socket import socket
+
+HAPPY_EYEBALLS_SECONDS = 0.25
+"""How long an address is tried alone, as RFC 8305, section 5, recommends."""
+
+
+class Untrusted(httpx.ConnectError):
+    """The other side's certificate is not to be trusted."""
+
+
+class HandshakeFailed(httpx.ConnectError):
+    """TLS could not be agreed upon."""
+
+
+class Unresolved(httpx.ConnectError):
+    """No address is known for the name."""
+
+
+class ProxyAway(httpx.ConnectError):
+    """The proxy cannot be reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a connection leads: an origin, and the proxy on the way to it.
+
+    Connections of one route are alike.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    proxy: httpx.URL | None = None
+
+    @classmethod
+    def to(cls, url: httpx.URL, proxy: httpx.URL | None) -> Route:
+        """The route to a URL."""
+        return cls(url.scheme, url.raw_host.decode("ascii"), port(url), proxy)
+
+    @property
+    def forwards(self) -> bool:
+        """Whether the proxy reads the requests itself: without TLS there is no tunnel."""
+        return self.proxy is not None and self.scheme == "http"
+
+
+class Dialer:
+    """Makes connections within a time."""
+
+    def __init__(self, tls: ssl.SSLContext, connect_seconds: float) -> None:
+        self._tls = tls
+        self._seconds = connect_seconds
+
+    async def dial(self, route: Route) -> Connection:
+        """A connection that leads along a route.
+
+        Raises:
+            httpx.ConnectError: There is none to be had; its cause is what the system said.
+            httpx.ConnectTimeout: It took too long.
+            httpx.ProxyError: The proxy refused.
+        """
+        try:
+            async with asyncio.timeout(self._seconds):
+                if route.proxy is None:
+                    return await self._direct(route.scheme, route.host, route.port)
+                return await self._through(route, route.proxy)
+        except TimeoutError:
+            raise httpx.ConnectTimeout("connecting took too long") from None
+
+    async def _direct(self, scheme: str, host: str, to_port: int) -> Connection:
+        loop = asyncio.get_running_loop()
+        secure = scheme == "https"
+        try:
+            _, connection = await loop.create_connection(
+                lambda: Connection(loop),
+                sock=await _connected(loop, host, to_port),
+                ssl=self._tls if secure else None,
+                server_hostname=host if secure else None,
+            )
+        except (OSError, ssl.CertificateError) as error:
+            raise _said(error) from error
+        return connection
+
+    async def _through(self, route: Route, proxy: httpx.URL) -> Connection:
+        try:
+            connection = await self._direct(proxy.scheme, proxy.raw_host.decode("ascii"), port(proxy))
+        except httpx.ConnectError as error:
+            raise ProxyAway("the proxy cannot be reached") from error.__cause__
+        if not route.forwards:
+            await self._tunnel(connection, route, proxy)
+        return connection
+
+    async def _tunnel(self, connection: Connection, route: Route, proxy: httpx.URL) -> None:
+        """Let the proxy connect to the origin, and speak TLS with that."""
+        host = f"[{route.host}]" if ":" in route.host else route.host
+        place = f"{host}:{route.port}"
+        lines = [f"CONNECT {place} HTTP/1.1", f"host: {place}", *proxy_authorization(proxy)]
+        answer = await connection.ask("\r\n".join([*lines, "", ""]).encode("latin-1"), b"", self._seconds)
+        if answer.status // 100 != 2:  # noqa: PLR2004 -- a success
+            connection.abort()
+            raise httpx.ProxyError(f"HTTP {answer.status}")
+        loop = asyncio.get_running_loop()
+        try:
+            await connection.secure(
+                lambda transport: loop.start_tls(transport, connection, self._tls, server_hostname=route.host)
+            )
+        except (OSError, ssl.CertificateError, TypeError) as error:
+            connection.abort()
+            raise _said(error) from error
+
+
+async def _connected(loop: asyncio.AbstractEventLoop, host: str, to_port: int) -> socket:
+    found = await loop.getaddrinfo(host, to_port, type=SOCK_STREAM)
+    return await start_connection(found, happy_eyeballs_delay=HAPPY_EYEBALLS_SECONDS, interleave=1, loop=loop)
+
+
+def proxy_authorization(proxy: httpx.URL) -> list[str]:
+    """The header line with the proxy's user name and password, if its URL has one."""
+    if not proxy.userinfo:
+        return []
+    credentials = f"{proxy.username}:{proxy.password}".encode()
+    return [f"proxy-authorization: Basic {b64encode(credentials).decode()}"]
+
+
+def _said(error: Exception) -> httpx.ConnectError:
+    """What a failure to connect is called."""
+    if isinstance(error, ssl.CertificateError):
+        return Untrusted(error.verify_message or str(error))
+    if isinstance(error, ssl.SSLError):
+        return HandshakeFailed(str(error))
+    if isinstance(error, gaierror):
+        return Unresolved("its name cannot be resolved")
+    return httpx.ConnectError(str(error))
