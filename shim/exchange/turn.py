@@ -77,7 +77,6 @@ class Turn:
     """Takes the upstream's key out of what the upstream said."""
     broken: bool = False
     """Whether the upstream's stream broke: then nothing more is read from it."""
-    _kept: bool = False
 
     @property
     def fault(self) -> Fault | None:
@@ -96,28 +95,25 @@ class Turn:
         moment for the end of the upstream's body, which saves the connection.
         """
         yield self.assembler.start()
-        async with aclosing(self._reads()) as reads:
-            async for read in reads:
-                if self.final is not None and not self._kept:
-                    self._kept = True
-                    await self.keep(self.final)
-                if read:
-                    self._notice()
-                    yield read
-
-    async def _reads(self) -> AsyncGenerator[list[Event], None]:
         try:
             async with aclosing(self.chat.reads()) as reads:
                 async for payloads in reads:
-                    if self.final is None:
-                        yield self._read(payloads)
+                    if self.final is None and (events := self._read(payloads)):
+                        yield await self._told(events)
                     if self.broken:
                         break
-            if self.final is None:
-                yield self.assembler.finish()
+            last = [] if self.final else self.assembler.finish()
         except Fault as fault:
-            if self.final is None:
-                yield self._broken(fault)
+            last = [] if self.final else self._broken(fault)
+        if last:
+            yield await self._told(last)
+
+    async def _told(self, events: list[Event]) -> list[Event]:
+        """Events that are ready to be told: what must be kept is kept, and the log knows of them."""
+        if self.final is not None:
+            await self.keep(self.final)
+        self._notice()
+        return events
 
     def _read(self, payloads: Iterable[str]) -> list[Event]:
         """The events of one read; `[DONE]` ends the response, and so does a fault, after what came before it."""

@@ -10,8 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 
 from shim.exchange import Exchange
 from shim.exchange.background import Background
@@ -21,7 +19,6 @@ from shim.http.edge import Edge
 from shim.http.guards import Guard
 from shim.http.health import Readiness
 from shim.http.pages import PageGuard
-from shim.http.replies import routing_reply
 from shim.http.routes import ROUTES
 from shim.http.services import Services
 from shim.store import ResponseStore, open_store
@@ -29,6 +26,8 @@ from shim.upstream import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from starlette.types import ASGIApp, Lifespan
 
     from shim.settings import Settings
 
@@ -76,9 +75,16 @@ def create_app(
             )
             yield
 
-    return Starlette(
-        routes=ROUTES,
-        middleware=[Middleware(Edge, PageGuard.of(settings))],
-        exception_handlers={HTTPException: routing_reply},
-        lifespan=lifespan,
-    )
+    return Application(PageGuard.of(settings), lifespan)
+
+
+class Application(Starlette):
+    """The routes with nothing but the edge around them: it does all that Starlette's own layers would."""
+
+    def __init__(self, pages: PageGuard, lifespan: Lifespan[Starlette]) -> None:
+        super().__init__(routes=ROUTES, lifespan=lifespan)
+        self._pages = pages
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """See Starlette; called once."""
+        return Edge(self.router, self._pages)

@@ -112,16 +112,29 @@ class Call:
         Raises:
             ClientGone: The client left; `work` was cancelled and has ended.
         """
-        task = asyncio.create_task(work)
-        watch = asyncio.create_task(_departure(receive))
-        try:
-            await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
+        here = cast("asyncio.Task[None]", asyncio.current_task())
+        gone = False
+
+        def left(watched: asyncio.Task[None]) -> None:
+            nonlocal gone
             # A server also reports a disconnect after a complete answer: then `work` is only tidying up.
-            if not task.done() and not self.complete:
-                raise ClientGone
-            await task
+            if not (watched.cancelled() or self.complete):
+                gone = True
+                here.cancel()
+
+        watch = asyncio.create_task(_departure(receive))
+        watch.add_done_callback(left)
+        try:
+            await work
+        except BaseException as error:
+            if not gone or here.uncancel():
+                raise
+            if not isinstance(error, asyncio.CancelledError | ClientGone):
+                logger.exception("A cancelled answer failed.")
+            raise ClientGone from None
         finally:
-            await stop(*(each for each in (task, watch) if not each.done()))
+            watch.remove_done_callback(left)
+            watch.cancel()
 
 
 async def _departure(receive: Receive) -> None:

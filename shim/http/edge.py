@@ -12,11 +12,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 
 from shim.errors import Fault
 from shim.http.call import SCOPE_KEY, Call, ClientGone
 from shim.http.logs import log_call
-from shim.http.replies import fault_reply, internal_fault, upgrade_refused, url_fault
+from shim.http.replies import fault_reply, internal_fault, routing_reply, upgrade_refused, url_fault
 from shim.http.websocket import serve_websocket
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Edge:
             call.outcome = "client_gone"
         except Fault as fault:
             await self._refuse(fault, scope, receive, send)
+        except HTTPException as unrouted:
+            await routing_reply(call, unrouted)(scope, receive, send)
         except asyncio.CancelledError:
             call.outcome = "cancelled"
             raise

@@ -17,7 +17,7 @@ from shim.http.call import Call
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.requests import Request
+    from starlette.exceptions import HTTPException
     from starlette.types import Receive, Scope, Send
 
 MAX_HEADER_BYTES = 4096  # servers and clients commonly stop at 8 KiB of headers
@@ -88,10 +88,9 @@ def method_fault(call: Call) -> ClientFault:
     return ClientFault(message, status=405, code="method_not_supported")
 
 
-def routing_reply(request: Request, error: Exception) -> Response:
+def routing_reply(call: Call, error: HTTPException) -> Response:
     """What the router's 404 and 405 look like; the latter with `Allow`."""
-    call = Call.of(request.scope)
-    allow = (getattr(error, "headers", None) or {}).get("Allow")
+    allow = (error.headers or {}).get("Allow")
     if allow is None:
         return fault_reply(url_fault(call))
     return fault_reply(method_fault(call), {"allow": ", ".join(sorted(allow.split(", ")))})

@@ -6,10 +6,12 @@ that are not served, which `replies` words as OpenAI does.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -26,9 +28,6 @@ from shim.http.stream import EventStream
 from shim.http.waiting import WhileConnected
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
@@ -131,40 +130,54 @@ async def welcome(_: Request) -> Response:
     )
 
 
-def by_method(path: str, **handlers: Callable[[Request], Awaitable[ASGIApp]]) -> Route:
-    """One route for a path that does different things by method, so that a 405 names all of them."""
+Handler = Callable[["Request"], Awaitable["ASGIApp"]]
+"""From a request to what answers it."""
 
-    async def dispatch(request: Request) -> ASGIApp:
-        return await handlers["GET" if request.method == "HEAD" else request.method](request)
 
-    return Route(path, dispatch, methods=list(handlers))
+class Endpoint:
+    """A handler as an application: what it raises is for the edge, without a layer between."""
+
+    def __init__(self, **by_method: Handler) -> None:
+        self._by_method = by_method
+        self._only = next(iter(by_method.values())) if len(by_method) == 1 else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; which methods come here is the route's to know."""
+        handler = self._only or self._by_method["GET" if scope["method"] == "HEAD" else scope["method"]]
+        reply = await handler(Request(scope, receive))
+        await reply(scope, receive, send)
+
+
+def serving(path: str, *also: str, **by_method: Handler) -> Route:
+    """One route for all that a path does by method, so that a 405 names all of them; `also` go to the only handler."""
+    return Route(path, Endpoint(**by_method), methods=[*by_method, *also])
 
 
 ROUTES = [
-    Route("/responses", responses, methods=["POST", "HEAD"]),
-    Route("/responses/compact", stored.compact_conversation, methods=["POST"]),
-    Route("/responses/input_tokens", stored.count_tokens, methods=["POST"]),
-    by_method("/responses/{id}", GET=background.retrieve, DELETE=stored.delete_response),
-    Route("/responses/{id}/cancel", background.cancel, methods=["POST"]),
-    Route("/responses/{id}/input_items", stored.response_items),
-    by_method("/conversations", POST=conversations.create_conversation),
-    by_method(
+    serving("/responses", "HEAD", POST=responses),
+    serving("/responses/compact", POST=stored.compact_conversation),
+    serving("/responses/input_tokens", POST=stored.count_tokens),
+    serving("/responses/{id}", GET=background.retrieve, DELETE=stored.delete_response),
+    serving("/responses/{id}/cancel", POST=background.cancel),
+    serving("/responses/{id}/input_items", GET=stored.response_items),
+    serving("/conversations", POST=conversations.create_conversation),
+    serving(
         "/conversations/{id}",
         GET=conversations.retrieve_conversation,
         POST=conversations.update_conversation,
         DELETE=conversations.delete_conversation,
     ),
-    by_method("/conversations/{id}/items", GET=conversations.list_items, POST=conversations.create_items),
-    by_method(
+    serving("/conversations/{id}/items", GET=conversations.list_items, POST=conversations.create_items),
+    serving(
         "/conversations/{id}/items/{item_id}",
         GET=conversations.retrieve_item,
         DELETE=conversations.delete_item,
     ),
-    Route("/models", models),
-    Route("/models/{id:path}", model),
-    Route("/chat/completions", chat_completions, methods=["POST"]),
-    Route("/healthz", alive),
-    Route("/readyz", ready),
-    Route("/openapi.json", openapi),
-    Route("/", welcome),
+    serving("/models", GET=models),
+    serving("/models/{id:path}", GET=model),
+    serving("/chat/completions", POST=chat_completions),
+    serving("/healthz", GET=alive),
+    serving("/readyz", GET=ready),
+    serving("/openapi.json", GET=openapi),
+    serving("/", GET=welcome),
 ]

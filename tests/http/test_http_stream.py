@@ -233,6 +233,7 @@ async def test_cancelling_the_answer_from_outside_ends_the_work_and_leaks_no_tas
     with pytest.raises(asyncio.CancelledError):
         await answer
     assert ended.is_set()
+    await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
 
 
