@@ -129,6 +129,11 @@ class LocalTurn:
         """What the log says of it."""
         return self.turn.summary
 
+    @property
+    def told(self) -> bool:
+        """Whether the last event is among those that were told."""
+        return self._settled
+
     async def events(self) -> AsyncGenerator[list[Event], None]:
         """The turn's events; it is remembered, or its predecessor forgotten, before the last one is told."""
         async with aclosing(self.turn.events()) as batches:

@@ -93,6 +93,7 @@ class Connection:
         self._most_bytes = most_bytes
         self._lanes: dict[str | None, deque[Create]] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._unanswered: set[str] = set()
         self._sending = asyncio.Lock()
         self._leaving = asyncio.Event()
         self._ending = False
@@ -110,7 +111,7 @@ class Connection:
             await asyncio.wait((reading, retiring), return_when=asyncio.FIRST_COMPLETED)
             self._gone = reading.done()
             await (reading if self._gone else retiring)
-            if self._running:
+            if self._unanswered:
                 raise ClientGone
         except asyncio.CancelledError:  # the time to drain is over
             with contextlib.suppress(ClientGone):
@@ -184,13 +185,15 @@ class Connection:
         """Make one response, whatever comes of it, and write its line to the access log."""
         model = create.body.get("model")
         call = Call("WS", self._path, model=model if isinstance(model, str) else None)
+        self._unanswered.add(call.request_id)
         try:
             await self._make(create, call)
         except ClientGone:
             call.outcome = "client_gone"
             raise
         except asyncio.CancelledError:
-            call.outcome = "client_gone" if self._gone else "cancelled"
+            if not call.complete:
+                call.outcome = "client_gone" if self._gone else "cancelled"
             raise
         except Fault as fault:
             await self._refuse(fault, create.lane, call)
@@ -198,6 +201,7 @@ class Connection:
             logger.exception("Request %s failed.", call.request_id)
             await self._refuse(internal_fault(call.request_id), create.lane, call)
         finally:
+            self._unanswered.discard(call.request_id)
             log_call(call)
 
     async def _make(self, create: Create, call: Call) -> None:
@@ -211,6 +215,9 @@ class Connection:
             async for events in batches:
                 await self._tell(*events, lane=create.lane)
                 pulse.beat()
+                if turn.told:  # a client that leaves now has its answer
+                    call.complete = True
+                    self._unanswered.discard(call.request_id)
 
     async def _refuse(self, fault: Fault, lane: str | None, call: Call) -> None:
         if call.status is None:

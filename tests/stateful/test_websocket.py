@@ -510,6 +510,24 @@ async def test_a_ping_is_answered_in_the_middle_of_a_turn():
         hold.released.set()
 
 
+async def test_a_client_that_leaves_with_its_answer_is_not_gone(logged, monkeypatch):
+    async def slow(turn):
+        await left.wait()
+        await close(turn)
+
+    close, left = LocalTurn.aclose, asyncio.Event()
+    monkeypatch.setattr(LocalTurn, "aclose", slow)
+    async with stage() as here:
+        async with here.connect() as client:
+            assert (await client.turn("say one"))["status"] == "completed"
+        lines = [
+            await soon(logged.get()) for _ in range(2)
+        ]  # of the turn, cut short in its tidying, and of the connection
+        left.set()
+    assert "client_gone" not in str(lines)
+    assert " completed " in lines[0]
+
+
 async def test_when_the_client_leaves_every_upstream_is_closed(logged):
     async with stage() as here:
         hold = Hold(after=1)
