@@ -29,7 +29,7 @@ class Ambient:
 
     def padding(self, length: int) -> str:
         """Random text that fills a delta of `length` characters up to a multiple of `PADDED_TO`."""
-        start = random.randrange(_ALPHABET_SPAN)  # noqa: S311 -- noise, not a secret
+        start = int(random.random() * _ALPHABET_SPAN)  # noqa: S311 -- noise, not a secret
         return _NOISE[start : start + PADDED_TO - length % PADDED_TO]
 
 

@@ -44,6 +44,7 @@ FAULTS = "tests/laws/test_laws_faults.py"
 TEXT = "tests/laws/test_laws_text.py"
 CLIENTS = "tests/laws/test_laws_clients.py"
 HISTORY = "tests/laws/test_laws_history.py"
+SSE = "tests/upstream/test_upstream_sse.py"
 REQUEST = "tests/request/test_request_laws.py"
 CONTENT = "tests/request/test_request_content.py"
 REPLAY = "tests/request/test_request_replay.py"
@@ -93,8 +94,8 @@ MUTANTS = [
     Mutant(
         "surrogates-not-joined",
         "core/deltas.py",
-        "self._tags.feed(self._text.feed(text))",
-        "self._tags.feed(scrub(text))",
+        "        text = self._text.feed(text)\n",
+        "        text = scrub(text)\n",
         NAIVE,
     ),
     Mutant(
@@ -245,6 +246,62 @@ MUTANTS = [
         '_NO_REASON = frozenset({""})',
         CHUNKS,
     ),
+    # -- short ways: each must say what the long way says
+    Mutant(
+        "who-answers-told-once",
+        "core/deltas.py",
+        "        if said == self._said:\n",
+        "        if self._served:\n",
+        CHUNKS,
+    ),
+    Mutant(
+        "rare-key-not-looked-at",
+        "core/deltas.py",
+        '_RARE = frozenset({"annotations", "refusal", "tool_calls", "function_call"})',
+        '_RARE = frozenset({"refusal", "tool_calls", "function_call"})',
+        CHUNKS,
+    ),
+    Mutant(
+        "later-choice-not-looked-at",
+        "core/deltas.py",
+        "            if not isinstance(value, dict):\n                break\n        else:\n            return values\n",
+        "            if isinstance(value, dict):\n                return values\n        if not values:\n            return values\n",
+        f"{CHUNKS} {FAULTS}",
+    ),
+    Mutant(
+        "named-call-goes-on",
+        "core/deltas.py",
+        "call.started and not (said.name or said.call_id):",
+        "call.started and not said.call_id:",
+        CHUNKS,
+    ),
+    Mutant(
+        "untold-call-goes-on",
+        "core/deltas.py",
+        "call.started and not (said.name or said.call_id):",
+        "not (said.name or said.call_id):",
+        CHUNKS,
+    ),
+    Mutant("tag-passes", "core/text.py", '"<" in text or ', "", TEXT),
+    Mutant("fence-passes", "core/text.py", ' or "`" in text)', ")", TEXT),
+    Mutant("end-of-a-fence-passes", "core/text.py", "self.ticks or ", "", TEXT),
+    Mutant("text-overtakes-what-is-held-back", "core/text.py", "(self.buffer or ", "(", TEXT),
+    Mutant(
+        "plain-text-overtakes-a-half",
+        "core/text.py",
+        "if not self.held and piece.isascii():",
+        "if piece.isascii():",
+        TEXT,
+    ),
+    Mutant("key-is-a-value", "core/jsonstrings.py", "self._in_key or self._escape", "self._escape", TEXT),
+    Mutant(
+        "plain-piece-in-an-escape", "core/jsonstrings.py", "self._escape or self._high", "self._high", TEXT
+    ),
+    Mutant("plain-piece-after-a-half", "core/jsonstrings.py", " or self._high or not", " or not", TEXT),
+    Mutant("string-without-its-place", "core/jsonstrings.py", "self._place = self.path", "pass", TEXT),
+    Mutant("first-data-line-lost", "upstream/sse.py", "        self._decoded(kept)\n", "", SSE),
+    Mutant("data-line-kept-within-an-event", "upstream/sse.py", "self._between and line", "line", SSE),
+    Mutant("kept-line-not-counted", "upstream/sse.py", "len(self._kept) + self", "self", SSE),
     # -- text in pieces
     Mutant(
         "tag-not-held-back",
@@ -392,8 +449,8 @@ MUTANTS = [
     Mutant(
         "padding-always",
         "core/assembler.py",
-        'elif self.shape.obfuscation and "delta" in event:',
-        'elif "delta" in event:',
+        "            if self.shape.obfuscation:\n",
+        "            if True:\n",
         f"{LAWS}::test_padding_stands_on_every_delta_or_on_none",
     ),
     Mutant(

@@ -32,7 +32,7 @@ from shim.core.source import Source
 from shim.core.tools import Declared, Toolbox
 from shim.core.usage import NO_USAGE, together
 from shim.errors import Fault, UpstreamFault, cut_stream
-from shim.wire.events import ErrorEvent, Event, Lifecycle, OutputTextDelta
+from shim.wire.events import DeltaEvent, ErrorEvent, Event, Lifecycle
 from shim.wire.output import ItemStatus, OutputCompaction, OutputItem
 from shim.wire.response import (
     IncompleteDetails,
@@ -226,23 +226,23 @@ class Assembler:
 
     def _grow(self, delta: Text | ReasoningText | RefusalText | Citation | CallStart | CallArguments) -> None:
         match delta:
+            case CallArguments():
+                if isinstance(self._open, CallBuilder):
+                    self._open.grow(delta.text)
             case Text() if self.shape.compact:
                 self._compaction(self.shape.compact).grow(delta.text)
             case Text():
                 self._message().grow_text(delta.text, delta.logprobs)
+            case ReasoningText():
+                self._reasoning().grow(delta.text)
             case RefusalText() if self.shape.refusals_as_text:
                 self._message().grow_text(delta.text, [])
             case RefusalText():
                 self._message().grow_refusal(delta.text)
             case Citation():
                 self._annotate(delta)
-            case ReasoningText():
-                self._reasoning().grow(delta.text)
             case CallStart():
                 self._start_call(delta)
-            case CallArguments():
-                if isinstance(self._open, CallBuilder):
-                    self._open.grow(delta.text)
             case _:
                 assert_never(delta)
 
@@ -354,13 +354,14 @@ class Assembler:
         """Number, pad and keep an event; give items their place in the output."""
         event["sequence_number"] = self.number
         self.number += 1
-        if event["type"] == "response.output_item.added":
+        if "delta" in event:
+            if self.shape.obfuscation:
+                padded = cast("DeltaEvent", event)
+                padded["obfuscation"] = self.source.padding(len(padded["delta"]))
+        elif event["type"] == "response.output_item.added":
             self.output.append(event["item"])
         elif event["type"] == "response.output_item.done":
             self.output[event["output_index"]] = event["item"]
-        elif self.shape.obfuscation and "delta" in event:
-            padded = cast("OutputTextDelta", event)
-            padded["obfuscation"] = self.source.padding(len(padded["delta"]))
         self._events.append(event)
 
     def _take(self) -> list[Event]:

@@ -89,15 +89,14 @@ class CallBuilder(Item):
         ],
         text: str,
     ) -> None:
-        self.door(
-            CallDelta(
-                type=kind,
-                delta=text,
-                item_id=self.item_id,
-                output_index=self.output_index,
-                sequence_number=UNNUMBERED,
-            )
-        )
+        event: CallDelta = {
+            "type": kind,
+            "delta": text,
+            "item_id": self.item_id,
+            "output_index": self.output_index,
+            "sequence_number": UNNUMBERED,
+        }
+        self.door(event)
 
     def _object(self) -> Json:
         """The arguments, parsed; empty if they are no object."""
@@ -350,15 +349,14 @@ class ShellBuilder(CallBuilder):
             self._command_event("response.shell_call_command.added", "")
         if piece.text:
             self.commands[-1].append(piece.text)
-            self.door(
-                ShellCommandDelta(
-                    type="response.shell_call_command.delta",
-                    command_index=len(self.commands) - 1,
-                    delta=piece.text,
-                    output_index=self.output_index,
-                    sequence_number=UNNUMBERED,
-                )
-            )
+            event: ShellCommandDelta = {
+                "type": "response.shell_call_command.delta",
+                "command_index": len(self.commands) - 1,
+                "delta": piece.text,
+                "output_index": self.output_index,
+                "sequence_number": UNNUMBERED,
+            }
+            self.door(event)
         if piece.done:
             self._end_command()
 

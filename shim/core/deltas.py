@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isnan
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic_core import from_json, to_json
 
@@ -31,7 +31,10 @@ DONE = "[DONE]"
 """The payload that ends a chat completion stream."""
 
 
-@dataclass(frozen=True, slots=True)
+# Deltas are values that nobody changes; they are not frozen since that makes each three times as costly.
+
+
+@dataclass(slots=True)
 class Text:
     """More of the answer's text, with the log probabilities of its tokens if they came."""
 
@@ -39,28 +42,28 @@ class Text:
     logprobs: list[Logprob] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReasoningText:
     """More reasoning."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RefusalText:
     """More of a refusal."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Citation:
     """A source for a span of the text."""
 
     annotation: UrlCitation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallStart:
     """A call begins. `key` counts calls; `call_id` is the upstream's, or None if it gave none."""
 
@@ -69,7 +72,7 @@ class CallStart:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallArguments:
     """More of a call's arguments, as JSON text."""
 
@@ -77,7 +80,7 @@ class CallArguments:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Served:
     """Who answers: the model behind the instrument, and the service tier."""
 
@@ -85,14 +88,14 @@ class Served:
     service_tier: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Used:
     """Tokens used; a later one replaces it."""
 
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Finish:
     """The model has finished; only usage may follow."""
 
@@ -175,7 +178,8 @@ class _Call:
         return self.scanner.complete
 
 
-class _Entry(NamedTuple):
+@dataclass(slots=True)
+class _Entry:
     """One entry of `tool_calls`; what it lacks is None or empty."""
 
     place: int | None
@@ -187,20 +191,27 @@ class _Entry(NamedTuple):
 def _read_entry(entry: Json) -> _Entry:
     function = entry.get("function")
     function = function if isinstance(function, dict) else {}
-    name, call_id = scrub(_string(function.get("name"))), scrub(_string(entry.get("id")))
-    return _Entry(_index(entry.get("index")), call_id, name, _arguments(function.get("arguments")))
+    return _Entry(
+        _index(entry.get("index")),
+        _name(entry.get("id")),
+        _name(function.get("name")),
+        _arguments(function.get("arguments")),
+    )
 
 
 def _index(value: Any) -> int | None:
     """A number, or one in quotes."""
-    if isinstance(value, str) and len(value) < _LONGEST_INDEX and value.isascii() and value.isdigit():
-        return int(value)
-    return value if type(value) is int else None
+    if type(value) is int:
+        return value
+    quoted = isinstance(value, str) and len(value) < _LONGEST_INDEX and value.isascii() and value.isdigit()
+    return int(value) if quoted else None
 
 
 _LONGEST_INDEX = 9
 _ASIDE = ("think", "call")
 """States of the tag splitter in which content is not the answer's text."""
+_RARE = frozenset({"annotations", "refusal", "tool_calls", "function_call"})
+"""What a delta may hold beside text and reasoning."""
 
 
 @dataclass(slots=True)
@@ -222,6 +233,7 @@ class ChunkReader:
     _tags: TagSplitter = field(init=False)
     _logprobs: list[Logprob] = field(default_factory=list)
     _served: Served | None = None
+    _said: tuple[str | None, str | None] = (None, None)
     _beginnings: frozenset[str] = field(init=False)
     _touched: _Call | None = None
 
@@ -247,9 +259,11 @@ class ChunkReader:
         return deltas
 
     def _who(self, chunk: Json) -> list[Delta]:
-        model, tier = _string(chunk.get("model")), _string(chunk.get("service_tier"))
-        if not (model or tier):
+        said = chunk.get("model"), chunk.get("service_tier")
+        if said == self._said:
             return []
+        model, tier = map(_string, said)
+        self._said = model or None, tier or None
         known = self._served or Served(None, None)
         served = Served(scrub(model) or known.model, scrub(tier) or known.service_tier)
         if served == self._served:
@@ -262,11 +276,18 @@ class ChunkReader:
         body = (choice.get("message") if given is None else given) or {}
         if not isinstance(body, dict):
             raise UpstreamFault("The upstream sent a chunk whose delta is not an object.")
-        if body.get("content") is not None:
-            self._read_logprobs(choice.get("logprobs"))
         if reasoning := _string(body.get("reasoning_content")) or _string(body.get("reasoning")):
             self._add_reasoning(reasoning, deltas)
-        self._content(body.get("content"), deltas)
+        if (content := body.get("content")) is not None:
+            if logprobs := choice.get("logprobs"):
+                self._read_logprobs(logprobs)
+            self._content(content, deltas)
+        if not _RARE.isdisjoint(body):
+            self._rare(body, deltas)
+        if (said := choice.get("finish_reason")) and (reason := _finish_reason(_string(said))):
+            self._finish(reason, deltas)
+
+    def _rare(self, body: Json, deltas: list[Delta]) -> None:
         if annotations := body.get("annotations"):
             self._route(self._tags.release(), deltas)
             deltas.extend(Citation(found) for found in _citations(annotations))
@@ -277,8 +298,6 @@ class ChunkReader:
             self._tool_calls(entries, deltas)
         if isinstance(legacy := body.get("function_call"), dict):
             self._tool_calls([{"index": 0, "function": legacy}], deltas)
-        if reason := _finish_reason(_string(choice.get("finish_reason"))):
-            self._finish(reason, deltas)
 
     # -- text -------------------------------------------------------------------------------------------------
 
@@ -289,7 +308,7 @@ class ChunkReader:
         elif isinstance(content, list):
             for part in content:
                 self._part(part, deltas)
-        elif content is not None:
+        else:
             raise UpstreamFault("The upstream sent content that is neither text nor parts.")
 
     def _part(self, part: Any, deltas: list[Delta]) -> None:
@@ -302,8 +321,12 @@ class ChunkReader:
             self._add_text(text, deltas)
 
     def _add_text(self, text: str, deltas: list[Delta]) -> None:
+        text = self._text.feed(text)
+        if self._tags.passes(text):
+            self._say(text, deltas)
+            return
         aside = self._tags.state in _ASIDE
-        pieces = self._tags.feed(self._text.feed(text))
+        pieces = self._tags.feed(text)
         if aside or self._tags.state in _ASIDE or any(kind != "text" for kind, _ in pieces):
             self._logprobs = []  # they belong to the tags and to what stands between them
         self._route(pieces, deltas)
@@ -338,14 +361,15 @@ class ChunkReader:
 
     def _tool_calls(self, entries: Any, deltas: list[Delta]) -> None:
         self._route(self._tags.release(), deltas)
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise UpstreamFault("The upstream sent tool calls that are not a list of objects.")
         self._touched = None
-        for entry in entries:
+        for entry in _objects(entries, "tool calls that are"):
             self._tool_call(_read_entry(entry), deltas)
 
     def _tool_call(self, said: _Entry, deltas: list[Delta]) -> None:
         call = self._find(said)
+        if call is not None and call.started and not (said.name or said.call_id):
+            self._go_on(call, said.arguments, deltas)
+            return
         if call is not None and _repeats(call, said):
             return
         if call is None or self._begins_another(call, said):
@@ -358,6 +382,13 @@ class ChunkReader:
         if not call.started and call.name and (call.arguments or self._is_whole(call.name)):
             self._start(call, deltas)
         elif call.started and text:
+            deltas.append(CallArguments(call.key, text))
+
+    def _go_on(self, call: _Call, arguments: str, deltas: list[Delta]) -> None:
+        """More arguments of a call that was told: nearly all entries are this, and say nothing else."""
+        self._touched = call
+        if text := call.joiner.feed(arguments):
+            call.arguments.append(text)
             deltas.append(CallArguments(call.key, text))
 
     def _is_whole(self, name: str) -> bool:
@@ -463,9 +494,21 @@ def _first_choice(chunk: Json) -> Json | None:
     choices = chunk.get("choices")
     if choices is None:
         return None
-    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-        raise UpstreamFault("The upstream sent a chunk whose choices are not a list of objects.")
-    return next((choice for choice in choices if choice.get("index") in (0, None)), None)
+    for choice in _objects(choices, "a chunk whose choices are"):
+        if choice.get("index") in (0, None):
+            return choice
+    return None
+
+
+def _objects(values: Any, what: str) -> list[Json]:
+    """A list of objects, checked whole before anything is made of it."""
+    if isinstance(values, list):
+        for value in values:
+            if not isinstance(value, dict):
+                break
+        else:
+            return values
+    raise UpstreamFault(f"The upstream sent {what} not a list of objects.")
 
 
 def _raise_reported(chunk: Json) -> None:
@@ -478,6 +521,10 @@ def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _name(value: Any) -> str:
+    return scrub(value) if isinstance(value, str) else ""
+
+
 def _thinking(thoughts: Any) -> str:
     """The text of a thinking part: a string, or parts again."""
     if isinstance(thoughts, list):
@@ -487,8 +534,10 @@ def _thinking(thoughts: Any) -> str:
 
 def _arguments(value: Any) -> str:
     """Arguments as JSON text; some suppliers send them parsed."""
+    if isinstance(value, str):
+        return value
     if not isinstance(value, dict | list):
-        return _string(value)
+        return ""
     try:
         return to_json(scrubbed(value), inf_nan_mode="null").decode()
     except (ValueError, RecursionError):

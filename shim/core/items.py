@@ -103,35 +103,35 @@ class MessageBuilder(Item):
 
     def grow_text(self, text: str, logprobs: list[Logprob]) -> None:
         """More text."""
-        self._enter("output_text")
+        if self.part != "output_text":
+            self._enter("output_text")
         self.text.append(text)
-        self.logprobs.extend(logprobs)
-        self.door(
-            OutputTextDelta(
-                type="response.output_text.delta",
-                content_index=len(self.parts),
-                delta=text,
-                item_id=self.item_id,
-                logprobs=logprobs,
-                output_index=self.output_index,
-                sequence_number=UNNUMBERED,
-            )
-        )
+        if logprobs:
+            self.logprobs.extend(logprobs)
+        event: OutputTextDelta = {
+            "type": "response.output_text.delta",
+            "content_index": len(self.parts),
+            "delta": text,
+            "item_id": self.item_id,
+            "logprobs": logprobs,
+            "output_index": self.output_index,
+            "sequence_number": UNNUMBERED,
+        }
+        self.door(event)
 
     def grow_refusal(self, text: str) -> None:
         """More of a refusal."""
         self._enter("refusal")
         self.text.append(text)
-        self.door(
-            ContentDelta(
-                type="response.refusal.delta",
-                content_index=len(self.parts),
-                delta=text,
-                item_id=self.item_id,
-                output_index=self.output_index,
-                sequence_number=UNNUMBERED,
-            )
-        )
+        event: ContentDelta = {
+            "type": "response.refusal.delta",
+            "content_index": len(self.parts),
+            "delta": text,
+            "item_id": self.item_id,
+            "output_index": self.output_index,
+            "sequence_number": UNNUMBERED,
+        }
+        self.door(event)
 
     def annotate(self, annotation: UrlCitation) -> None:
         """A source for a span of the text."""
@@ -248,16 +248,15 @@ class ReasoningBuilder(Item):
     def grow(self, text: str) -> None:
         """More reasoning."""
         self.text.append(text)
-        self.door(
-            ContentDelta(
-                type="response.reasoning_text.delta",
-                content_index=0,
-                delta=text,
-                item_id=self.item_id,
-                output_index=self.output_index,
-                sequence_number=UNNUMBERED,
-            )
-        )
+        event: ContentDelta = {
+            "type": "response.reasoning_text.delta",
+            "content_index": 0,
+            "delta": text,
+            "item_id": self.item_id,
+            "output_index": self.output_index,
+            "sequence_number": UNNUMBERED,
+        }
+        self.door(event)
 
     def close(self, status: ItemStatus) -> None:
         """Tell that reasoning is complete; it has no status."""
@@ -316,16 +315,15 @@ class SummaryBuilder(Item):
     def grow(self, text: str) -> None:
         """More reasoning."""
         self.text.append(text)
-        self.door(
-            SummaryTextDelta(
-                type="response.reasoning_summary_text.delta",
-                delta=text,
-                item_id=self.item_id,
-                output_index=self.output_index,
-                sequence_number=UNNUMBERED,
-                summary_index=0,
-            )
-        )
+        event: SummaryTextDelta = {
+            "type": "response.reasoning_summary_text.delta",
+            "delta": text,
+            "item_id": self.item_id,
+            "output_index": self.output_index,
+            "sequence_number": UNNUMBERED,
+            "summary_index": 0,
+        }
+        self.door(event)
 
     def close(self, status: ItemStatus) -> None:
         """Tell that reasoning is complete; it has no status."""

@@ -81,9 +81,12 @@ class StringScanner:
     _escape: str = ""
     _high: str = ""
     _text: list[str] = field(default_factory=list)
+    _place: Path = ()
 
     def feed(self, piece: str) -> list[StringPiece]:
         """Read more; the pieces of string values in it."""
+        if self._is_plain(piece):
+            return [StringPiece(self._place, piece)]
         found: list[StringPiece] = []
         at = 0
         while at < len(piece) and not self.broken and not self.complete:
@@ -98,6 +101,12 @@ class StringScanner:
         return tuple(
             (container.key or "") if container.is_object else container.index for container in self._stack
         )
+
+    def _is_plain(self, piece: str) -> bool:
+        """Whether a piece is part of a string value to the letter, and changes nothing here."""
+        if not self._in_string or self._in_key or self._escape or self._high or not piece:
+            return False
+        return '"' not in piece and "\\" not in piece
 
     # -- strings ----------------------------------------------------------------------------------------------
 
@@ -157,7 +166,7 @@ class StringScanner:
         text = "".join(self._text)
         self._text.clear()
         if text or done:
-            found.append(StringPiece(self.path, text, done))
+            found.append(StringPiece(self._place, text, done))
 
     # -- structure --------------------------------------------------------------------------------------------
 
@@ -171,6 +180,7 @@ class StringScanner:
         elif character == '"':
             self._in_string = True
             self._in_key = top is not None and top.wants_key
+            self._place = self.path
         elif character in "{[":
             self._stack.append(_Container(is_object=character == "{", wants_key=character == "{"))
         elif character in "}]":

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, assert_never
 
 REPLACEMENT = "\ufffd"
 
 
 def scrub(text: str) -> str:
     """Join surrogate pairs and replace lone halves, so that the text can be encoded as UTF-8."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -31,6 +33,8 @@ class Joiner:
 
     def feed(self, piece: str) -> str:
         """The text that is whole so far."""
+        if not self.held and piece.isascii():
+            return piece
         text = self.held + piece if self.held else piece
         if text and is_high_surrogate(text[-1]):
             self.held, text = text[-1], text[:-1]
@@ -84,10 +88,14 @@ class TagSplitter:
     fenced: bool = False
     ticks: int = 0
 
+    def passes(self, text: str) -> bool:
+        """Whether a piece of content is text to the letter and changes nothing here: then it need not be fed."""
+        if self.state != "body" or not text:
+            return False
+        return self.is_call is None or not (self.buffer or self.ticks or "<" in text or "`" in text)
+
     def feed(self, text: str) -> list[Piece]:
         """Split a piece of content; what may yet turn out to be a tag is held back."""
-        if self.state == "body" and self.is_call is None:
-            return [("text", text)] if text else []
         pieces: list[Piece] = []
         self.buffer += text
         while self._step(pieces):
@@ -135,16 +143,23 @@ class TagSplitter:
 
     def _step(self, pieces: list[Piece]) -> bool:
         """Take one step; whether there may be another."""
-        return {
-            "front": self._front,
-            "think": self._think,
-            "gap": self._gap,
-            "body": self._body,
-            "peek": self._peek,
-            "call": self._call,
-        }[self.state](pieces)
+        match self.state:
+            case "body":
+                return self._body(pieces)
+            case "front":
+                return self._front()
+            case "think":
+                return self._think(pieces)
+            case "gap":
+                return self._gap()
+            case "peek":
+                return self._peek(pieces)
+            case "call":
+                return self._call(pieces)
+            case _:
+                assert_never(self.state)
 
-    def _front(self, _: list[Piece]) -> bool:
+    def _front(self) -> bool:
         start = self.buffer.lstrip()
         self.blank.append(self.buffer[: len(self.buffer) - len(start)])
         self.buffer = start
@@ -190,7 +205,7 @@ class TagSplitter:
         self.blank.append(text[len(bare) :])
         return told
 
-    def _gap(self, _: list[Piece]) -> bool:
+    def _gap(self) -> bool:
         self.buffer = self.buffer.lstrip()
         if self._opens_thought():
             return True

@@ -1,8 +1,9 @@
 """From the bytes of an answer to the `data` payloads of its events.
 
 The cutting of the bytes never matters: lines are split here over bytes (only LF, CR and CRLF end one), decoded whole, and
-given to httpx-sse. A body that begins with `{` or `[` is no event stream but one JSON payload, whatever its
-content type says: some upstreams ignore `stream: true`.
+given to httpx-sse; an event of one `data` line, as nearly all are, is read here, at a quarter of the cost. A body that
+begins with `{` or `[` is no event stream but one JSON payload, whatever its content type says: some upstreams ignore
+`stream: true`.
 
 No I/O, no JSON. Specification: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -18,6 +19,7 @@ from shim.errors import UpstreamFault
 BOM = b"\xef\xbb\xbf"
 BLANK = b" \t\r\n"
 DONE = "[DONE]"
+DATA = b"data: "
 MAX_EVENT_BYTES = 64 << 20
 """Bytes of one line, one event or one JSON answer: more is no answer but a fault, and would fill the memory."""
 
@@ -85,22 +87,29 @@ class JSONReader:
 
 
 class EventReader:
-    """Reads an event stream."""
+    """Reads an event stream.
+
+    The first line of an event, if it is one of data, is kept: followed by a blank line it is the whole event. With
+    anything else after it, it goes to the decoder before that.
+    """
 
     def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._lines = LineSplitter()
         self._budget = Budget(limit)
         self._decoder = SSEDecoder()
+        self._between = True
+        self._kept = b""
 
     def feed(self, data: bytes) -> list[str]:
         """The data of the events that these bytes complete."""
         payloads = []
         for line in self._lines.feed(data):
-            self._budget.spend(len(line))
-            payload = self._take(line)
-            if payload:
+            if self._between and line.startswith(DATA) and len(line) <= self._limit:
+                self._kept, self._between = line, False
+            elif payload := self._take(line):
                 payloads.append(payload)
-        self._budget.check(self._lines.pending)
+        self._budget.check(len(self._kept) + self._lines.pending)
         return payloads
 
     def finish(self) -> list[str]:
@@ -109,10 +118,21 @@ class EventReader:
         return [payload for payload in payloads if payload]
 
     def _take(self, line: bytes) -> str:
-        """The event's data if this line ends one, else nothing.
+        """The event's data if this line ends one, else nothing."""
+        kept, self._kept, self._between = self._kept, b"", not line
+        if not kept:
+            return self._decoded(line)
+        if not line:
+            return kept[len(DATA) :].decode("utf-8", "replace")
+        self._decoded(kept)
+        return self._decoded(line)
 
-        An event without data is nothing too: httpx-sse makes one of every blank line once an `id` was seen.
+    def _decoded(self, line: bytes) -> str:
+        """What httpx-sse makes of a line.
+
+        An event without data is nothing: httpx-sse makes one of every blank line once an `id` was seen.
         """
+        self._budget.spend(len(line))
         event = self._decoder.decode(line.decode("utf-8", "replace"))
         if not line:
             self._budget.reset()

@@ -248,24 +248,22 @@ class ShellCommandDelta(TypedDict):
     sequence_number: int
 
 
+DeltaEvent = OutputTextDelta | ContentDelta | SummaryTextDelta | CallDelta | ShellCommandDelta
+
 Event = (
     Lifecycle
     | ErrorEvent
     | ItemEvent
     | PartEvent
-    | OutputTextDelta
+    | DeltaEvent
     | OutputTextDone
     | AnnotationAdded
-    | ContentDelta
     | RefusalDone
     | ReasoningTextDone
     | SummaryPartEvent
-    | SummaryTextDelta
     | SummaryTextDone
-    | CallDelta
     | ArgumentsDone
     | InputDone
     | DiffDone
     | ShellCommandEvent
-    | ShellCommandDelta
 )

@@ -485,6 +485,9 @@ def test_think_tags_are_reasoning(telling):
         ([entry(0, "a", "get", ""), entry(0, None, "_weather", "{}")], [("get_weather", "{}")]),
         ([entry(0, "a", "get", ""), entry(0, None, None, "{}")], [("get", "{}")]),
         ([entry(0, "a", "get"), entry(1, "b", "get_weather")], [("get", "{}"), ("get_weather", "{}")]),
+        # the name after the arguments
+        ([entry(0, "a", "get_weather", "{}"), entry(1, "b", None, "["), entry(1, arguments="]"), entry(1, name="unknown")],
+         [("get_weather", "{}"), ("unknown", "[]")]),
         # an index that is none
         ([entry(True, "a", "get_weather", "{"), entry("0", "a", None, "}")], [("get_weather", "{}")]),
     ],
@@ -892,6 +895,8 @@ def test_what_is_no_json_object_is_the_upstreams_fault(payload):
         {"choices": [{"index": 1}]},
         {"choices": [{}]},
         {"choices": [{"delta": None}]},
+        {"choices": [{"delta": {"content": ""}, "logprobs": {"content": None}}]},
+        {"choices": [{"delta": {"content": ""}, "logprobs": {"content": "none"}}]},
     ],
 )
 def test_chunks_that_say_nothing_give_nothing(chunk):

@@ -220,6 +220,7 @@ def test_an_event_beyond_every_limit_is_a_fault():
         (delta("error"), "server_error"),
         ({"choices": "none"}, "server_error"),
         ({"choices": ["none"]}, "server_error"),
+        ({"choices": [{"index": 0}, "none"]}, "server_error"),
         (delta(content=5), "server_error"),
         (delta(tool_calls={"name": "x"}), "server_error"),
         (delta(tool_calls=["x"]), "server_error"),

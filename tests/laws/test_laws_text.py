@@ -1,5 +1,6 @@
 """Text that comes in pieces: however it is cut, the pieces joined are the same."""
 
+import itertools
 import json
 
 import pytest
@@ -30,9 +31,13 @@ def is_call(text):
     return "x" in text or "y" in text
 
 
-def split(pieces, *, calls=True):
+def split(pieces, *, calls=True, short_cut=True):
+    """As the reader of chunks splits, or feeding every piece."""
     splitter = TagSplitter(is_call if calls else None)
-    return joined([found for piece in pieces for found in splitter.feed(piece)] + splitter.flush())
+    found = []
+    for piece in pieces:
+        found += [("text", piece)] if short_cut and splitter.passes(piece) else splitter.feed(piece)
+    return joined(found + splitter.flush())
 
 
 @pytest.mark.parametrize(
@@ -72,6 +77,7 @@ def split(pieces, *, calls=True):
         ("a <tool_call>\n {a", [("text", "a <tool_call>\n {a")]),
         ("a <tool_call> <func", [("text", "a <tool_call> <func")]),
         ("```\n<tool_call>{x</tool_call>\n``` b", [("text", "```\n<tool_call>{x</tool_call>\n``` b")]),
+        ("``a`<tool_call>{x</tool_call>", [("text", "``a`"), ("call", "{x")]),
         ("```a```<tool_call>{x</tool_call>", [("text", "```a```"), ("call", "{x")]),
         ("```` ```<tool_call>{x</tool_call>", [("text", "```` ```"), ("call", "{x")]),
         ("a <tool_box>", [("text", "a <tool_box>")]),
@@ -94,6 +100,30 @@ def test_text_after_a_tag_that_opens_no_call_is_not_withheld():
     assert splitter.feed("<tool_call> ") == []
     assert splitter.release() == [("text", "<tool_call> ")]
     assert splitter.feed("{x") == [("text", "{x")]
+
+
+FRAGMENTS = [
+    "<",
+    "<tool_call>",
+    "<think>",
+    "</think>",
+    "</tool_call>",
+    "{x}",
+    "`",
+    "``",
+    "```",
+    "a",
+    "\n",
+    " ",
+]
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS)), st.booleans(), st.data())
+def test_what_passes_is_what_feeding_it_would_have_told(fragments, calls, data):
+    text = "".join(fragments)
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(text))))) if text else []
+    pieces = [text[start:end] for start, end in itertools.pairwise([0, *cuts, len(text)])]
+    assert split(pieces, calls=calls) == split(pieces, calls=calls, short_cut=False)
 
 
 @given(

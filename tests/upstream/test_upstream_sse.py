@@ -2,6 +2,7 @@ import itertools
 import re
 
 import pytest
+from httpx_sse._decoders import SSEDecoder
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -35,7 +36,10 @@ BODIES = {
     b"data: a\n": ["a"],
     b"data: a\r": ["a"],
     b"data: a\n\ndata: b": ["a", "b"],
-    b"data\n\ndata:\n\n": [],
+    b"data\n\ndata:\n\ndata: \n\n": [],
+    b"data: a\nevent: x\n\ndata:b\ndata: c\n\n": ["a", "b\nc"],
+    b"data: \ndata: a\n\n": ["\na"],
+    b"id: 7\n\ndata: a\nid: 8\n\n\n\ndata: b\n\n": ["a", "b"],
     b"": [],
     b"\n\n": [],
     b"\xef\xbb": [],
@@ -65,6 +69,8 @@ def test_the_cutting_of_the_bytes_never_matters(body, places):
         st.sampled_from(
             [
                 b"data: a",
+                b"data: a\n",
+                b"data: b\n\n",
                 b"data:",
                 b"id: 1",
                 b":",
@@ -116,6 +122,26 @@ def test_what_never_ends_is_bounded(body):
     for chunks in ([body], [body[place : place + 7] for place in range(0, len(body), 7)]):
         with pytest.raises(UpstreamFault, match="more than 100 bytes"):
             payloads(*chunks, limit=100)
+
+
+def test_a_first_line_of_data_counts_for_the_bound_while_the_next_is_awaited():
+    reader = PayloadReader(100)
+    with pytest.raises(UpstreamFault, match="more than 100 bytes"):
+        reader.feed(b"data: " + b"x" * 60 + b"\ndata: " + b"y" * 60)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"data: a", b"data:b", b"data: ", b"id: 1", b":", b"", b"", b"event: x", b"data: \xff"]
+        )
+    ),
+)
+def test_events_are_those_of_httpx_sse(lines):
+    decoder = SSEDecoder()
+    events = [decoder.decode(line.decode("utf-8", "replace")) for line in [*lines, b""]]
+    expected = [event.data for event in events if event and event.data]
+    assert payloads(b":\n", *(line + b"\n" for line in lines)) == expected
 
 
 def test_the_bound_is_on_one_event_and_not_on_the_body():
