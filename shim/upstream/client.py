@@ -130,7 +130,8 @@ class Upstream:
         Raises:
             Fault: The upstream did not answer with 2xx.
         """
-        response, attempts = await self._answer(self._chat(body, key, accept or "*/*", None))
+        wanted = accept if accept and accept.isascii() else "*/*"
+        response, attempts = await self._answer(self._chat(body, key, wanted, None))
         return RawReply(response, silence_seconds=self._settings.read_seconds, attempts=attempts)
 
     async def catalog(self, key: str | None = None) -> Catalog:
@@ -192,6 +193,8 @@ class Upstream:
             async with asyncio.timeout(self._settings.header_seconds):
                 response = await self._transport.handle_async_request(request)
         except TRANSPORT_ERRORS as error:
+            if isinstance(error, TimeoutError) and REUSED not in request.extensions:
+                raise refused(httpx.PoolTimeout("no connection in time"), url, stale=False) from error
             stale = bool(request.extensions.get(REUSED)) and time.monotonic() - sent < STALE_SECONDS
             raise refused(error, url, stale=stale) from error
         response.request = request

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 HAPPY_EYEBALLS_SECONDS = 0.25
 """How long an address is tried alone, as RFC 8305, section 5, recommends."""
 
+MAX_PORT = 65_535
+
 
 class Untrusted(httpx.ConnectError):
     """The other side's certificate is not to be trusted."""
@@ -90,29 +92,34 @@ class Dialer:
 
     async def _direct(self, scheme: str, host: str, to_port: int) -> Connection:
         loop = asyncio.get_running_loop()
-        secure = scheme == "https"
         try:
-            _, connection = await loop.create_connection(
-                lambda: Connection(loop),
-                sock=await _connected(loop, host, to_port),
-                ssl=self._tls if secure else None,
-                server_hostname=host if secure else None,
-            )
-        except (OSError, ssl.CertificateError) as error:
+            sock = await _connected(loop, host, to_port)
+            _, connection = await loop.create_connection(lambda: Connection(loop), sock=sock)
+        except (OSError, ValueError, OverflowError, RuntimeError) as error:
             raise _said(error) from error
+        if scheme == "https":
+            await self._secured(connection, host)
         return connection
+
+    async def _secured(self, connection: Connection, host: str) -> None:
+        try:
+            await connection.secure(self._tls, host.rstrip("."))
+        except (OSError, TypeError) as error:
+            raise _said(error) from error
 
     async def _through(self, route: Route, proxy: httpx.URL) -> Connection:
         try:
             connection = await self._direct(proxy.scheme, proxy.raw_host.decode("ascii"), port(proxy))
-        except httpx.ConnectError as error:
-            raise ProxyAway("the proxy cannot be reached") from error.__cause__
+            if not route.forwards:
+                await self._tunnel(connection, route, proxy)
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+            raise ProxyAway(str(error)) from error.__cause__
         if not route.forwards:
-            await self._tunnel(connection, route, proxy)
+            await self._secured(connection, route.host)
         return connection
 
     async def _tunnel(self, connection: Connection, route: Route, proxy: httpx.URL) -> None:
-        """Let the proxy connect to the origin, and speak TLS with that."""
+        """Let the proxy connect to the origin."""
         host = f"[{route.host}]" if ":" in route.host else route.host
         place = f"{host}:{route.port}"
         lines = [f"CONNECT {place} HTTP/1.1", f"host: {place}", *proxy_authorization(proxy)]
@@ -120,17 +127,11 @@ class Dialer:
         if answer.status // 100 != 2:  # noqa: PLR2004 -- a success
             connection.abort()
             raise httpx.ProxyError(f"HTTP {answer.status}")
-        loop = asyncio.get_running_loop()
-        try:
-            await connection.secure(
-                lambda transport: loop.start_tls(transport, connection, self._tls, server_hostname=route.host)
-            )
-        except (OSError, ssl.CertificateError, TypeError) as error:
-            connection.abort()
-            raise _said(error) from error
 
 
 async def _connected(loop: asyncio.AbstractEventLoop, host: str, to_port: int) -> socket:
+    if to_port > MAX_PORT:  # getaddrinfo would take another for it
+        raise OverflowError(f"there is no port {to_port}")
     found = await loop.getaddrinfo(host, to_port, type=SOCK_STREAM)
     return await start_connection(found, happy_eyeballs_delay=HAPPY_EYEBALLS_SECONDS, interleave=1, loop=loop)
 
@@ -149,6 +150,6 @@ def _said(error: Exception) -> httpx.ConnectError:
         return Untrusted(error.verify_message or str(error))
     if isinstance(error, ssl.SSLError):
         return HandshakeFailed(str(error))
-    if isinstance(error, gaierror):
+    if isinstance(error, gaierror | UnicodeError):  # the latter is a name that no DNS could have
         return Unresolved("its name cannot be resolved")
     return httpx.ConnectError(str(error))

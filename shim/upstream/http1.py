@@ -9,16 +9,19 @@ Not here: how a connection is made (`shim.upstream.dialing`) and who has it when
 from __future__ import annotations
 
 import asyncio
+import select
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 import httpx
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Callable
 
 MAX_HEAD_BYTES = 256 << 10
-"""Bytes of an answer before its body; a signed `Location` alone can have 8 KB and more."""
+"""Bytes of an answer before its body, or between its parts; a signed `Location` alone can have 8 KB and more."""
 
 MAX_WAITING_BYTES = 256 << 10
 """Bytes of a body that wait for their reader until the upstream is held back."""
@@ -47,14 +50,14 @@ class Answer(httpx.AsyncByteStream):
         self.head: asyncio.Future[None] = self._loop.create_future()
         self._connection = connection
         self._parser: Any = httptools.HttpResponseParser(self)
-        self._head_bytes = 0
+        self._bare_bytes = 0
         self._parts: list[bytes] = []
         self._waiting_bytes = 0
         self._complete = False
         self._trouble: Exception | None = None
         self._reader: asyncio.Future[None] | None = None
         self._silence = silence_seconds
-        self._heard = 0.0
+        self._asked = 0.0
         self._watch: asyncio.TimerHandle | None = None
 
     # -- to the reader ----------------------------------------------------------------------------------------
@@ -86,9 +89,9 @@ class Answer(httpx.AsyncByteStream):
         self._connection.leave(self, whole=self._complete)
 
     async def _more(self) -> None:
-        self._heard = self._loop.time()
+        self._asked = self._loop.time()
         if self._watch is None:
-            self._watch = self._loop.call_at(self._heard + self._silence, self._check)
+            self._watch = self._loop.call_at(self._asked + self._silence, self._check)
         self._reader = self._loop.create_future()
         try:
             await self._reader
@@ -106,9 +109,9 @@ class Answer(httpx.AsyncByteStream):
     def _check(self) -> None:
         """One timer watches all reads: it ends the one that has waited too long, or looks again later."""
         self._watch = None
-        if self._reader is None:
+        if self._reader is None or self._reader.done():
             return
-        due = self._heard + self._silence
+        due = self._asked + self._silence
         if self._loop.time() >= due:
             self.fail(httpx.ReadTimeout("no answer in time"))
         else:
@@ -126,33 +129,30 @@ class Answer(httpx.AsyncByteStream):
     # -- from the connection ----------------------------------------------------------------------------------
 
     @property
-    def complete(self) -> bool:
-        """Whether the last byte has come."""
-        return self._complete
+    def over(self) -> bool:
+        """Whether nothing more can come."""
+        return self._complete or self._trouble is not None
 
     def feed(self, data: bytes) -> None:
         """Bytes of the answer."""
-        self._head_bytes += 0 if self.head.done() else len(data)
+        self._bare_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.fail(httpx.RemoteProtocolError("it switched to another protocol"))
-        except httptools.HttpParserError:
-            if not self._complete:  # what follows a whole answer is the next one's trouble
-                self.fail(httpx.RemoteProtocolError("the answer is not valid HTTP"))
+        except httptools.HttpParserError as error:
+            self._unfit(error)
+        if self._bare_bytes > MAX_HEAD_BYTES and not self.over:
+            self.fail(httpx.RemoteProtocolError("its headers are too long"))
         if self._parts or self._complete:
             self._wake()
-        elif self._head_bytes > MAX_HEAD_BYTES and not self.head.done():
-            self.fail(httpx.RemoteProtocolError("its headers are too long"))
 
     def end(self, error: Exception | None) -> None:
         """The connection has ended; a body without a length ends so."""
-        if self._complete:
+        if self.over:
             return
         if self.head.done() and error is None and not self._has_length():
             self._complete = True
             self._wake()
-        elif self._head_bytes:
+        elif self.head.done() or self._bare_bytes:
             self.fail(_caused(httpx.ReadError("the connection ended early"), error))
         else:
             self.fail(_caused(Dropped("it closed the connection"), error))
@@ -160,17 +160,33 @@ class Answer(httpx.AsyncByteStream):
     def fail(self, trouble: Exception) -> None:
         """Nothing more will come that could be used."""
         self._trouble = self._trouble or trouble
+        self._parser = None
         self._unwatch()
         if not self.head.done():
             self.head.set_exception(self._trouble)
         self._wake()
         self._connection.abort()
 
+    def _unfit(self, error: Exception) -> None:
+        """The parser stopped: at what is no answer, or at what follows a whole one."""
+        if self._complete:
+            self._connection.abort()
+            return
+        if isinstance(error.__context__, httpx.RemoteProtocolError):
+            self.fail(error.__context__)
+        else:
+            self.fail(httpx.RemoteProtocolError("the answer is not valid HTTP"))
+
     def _has_length(self) -> bool:
         names = {name.lower() for name, _ in self.headers}
         return b"content-length" in names or b"transfer-encoding" in names
 
     # -- from the parser --------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """An answer begins; nobody asked for a second one."""
+        if self._complete:
+            raise httpx.RemoteProtocolError("it answered twice")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header or trailer."""
@@ -180,7 +196,11 @@ class Answer(httpx.AsyncByteStream):
     def on_headers_complete(self) -> None:
         """The head is there, if it is no interim one."""
         status = self._parser.get_status_code()
-        if status < FIRST_FINAL_STATUS and status != SWITCHING_PROTOCOLS:
+        if status == SWITCHING_PROTOCOLS:
+            raise httpx.RemoteProtocolError("it switched to another protocol")
+        if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
+            raise httpx.RemoteProtocolError("its headers are too long")
+        if status < FIRST_FINAL_STATUS:
             self.headers.clear()
         elif not self.head.done():
             self.status = status
@@ -188,8 +208,7 @@ class Answer(httpx.AsyncByteStream):
 
     def on_body(self, data: bytes) -> None:
         """More of the body."""
-        if self._complete:
-            return
+        self._bare_bytes = 0
         self._parts.append(data)
         self._waiting_bytes += len(data)
         if self._waiting_bytes > MAX_WAITING_BYTES:
@@ -220,6 +239,7 @@ class Connection(asyncio.Protocol):
         self.on_idle: Callable[[Connection], None] = _nobody
         self.on_closed: Callable[[Connection], None] = _nobody
         self._transport: asyncio.Transport | None = None
+        self._wire: asyncio.Transport | None = None  # what is below TLS
         self._answer: Answer | None = None
         self.served = False
         self._keep = False
@@ -234,43 +254,66 @@ class Connection(asyncio.Protocol):
             silence_seconds: The longest silence within the answer's body.
 
         Raises:
+            httpx.ConnectError: It had ended before; nothing was sent.
             httpx.TransportError: The connection broke, or what came is no answer.
         """
+        if self._transport is None or self._is_over():
+            raise httpx.ConnectError("it closed the connection")
         answer = self._answer = Answer(self, silence_seconds)
         self.served, self._keep = True, False
-        if self.closed or self._transport is None:
-            raise Dropped("it closed the connection")
         self._transport.writelines((request, body))
         try:
             await answer.head
         except BaseException:
-            self.abort()
+            await answer.aclose()
             raise
         return answer
 
-    async def secure(self, tls: Callable[[asyncio.Transport], object]) -> None:
-        """Go on over TLS, within a tunnel: `tls` makes the new transport of the old one."""
-        assert self._transport is not None  # noqa: S101 -- for the type checker: it was asked before
-        self._answer = None
-        self.served = False
-        self._transport = cast(
-            "asyncio.Transport", await cast("asyncio.Future[object]", tls(self._transport))
-        )
+    async def secure(self, tls: ssl.SSLContext, host: str) -> None:
+        """Go on over TLS.
+
+        Raises:
+            OSError: The handshake failed, and the connection has ended.
+        """
+        self._answer, self.served = None, False
+        below = self._transport
+        if below is None or self._is_over():  # which speaks before it is asked, speaks no TLS
+            raise ConnectionResetError("it closed the connection")
+        try:
+            above = await self.loop.start_tls(below, self, tls, server_hostname=host)
+        except BaseException:
+            self.abort()
+            raise
+        if above is None:  # it was lost in the very moment
+            raise ConnectionResetError("it closed the connection")
+        self._transport = above
+
+    # -- from the pool ----------------------------------------------------------------------------------------
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be asked again: what has come unasked, or its end, may not have been noticed yet."""
+        return not (self._is_over() or self._wire is None or _is_readable(self._wire))
+
+    def _is_over(self) -> bool:
+        return self.closed or self._transport is None or self._transport.is_closing()
 
     # -- from the answer --------------------------------------------------------------------------------------
 
     def answered(self, *, keep: bool) -> None:
         """The last byte of the answer has come; whether the upstream lets the connection live."""
-        unsent = self._transport.get_write_buffer_size() if self._transport else 0
-        self._keep = keep and not unsent
+        self._keep = keep and not self._unsent()
+        self.resume()  # what else may come is noticed, and ends it
+
+    def _unsent(self) -> int:
+        return sum(way.get_write_buffer_size() for way in (self._transport, self._wire) if way is not None)
 
     def leave(self, answer: Answer, *, whole: bool) -> None:
         """The reader is done with its answer."""
         if self._answer is not answer:
             return
         self._answer = None
-        if whole and self._keep and not self.closed:
-            self.resume()
+        if whole and self._keep and not self._is_over():
             self.idle_since = self.loop.time()
             self.on_idle(self)
         else:
@@ -297,24 +340,26 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = self._wire = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol; what nobody asked for is a reason to go."""
-        if self._answer is None or self._answer.complete:
+        if self._answer is None or self._answer.over:
             self.abort()
         else:
             self._answer.feed(data)
 
     def eof_received(self) -> bool:
-        """See asyncio.Protocol: the other side is done, and so are we."""
+        """See asyncio.Protocol: the other side is done, and so are we, whatever is still unsent."""
+        self.abort()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self.closed = True
-        if self._answer is not None:
-            self._answer.end(exc)
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.end(exc)
         self.on_closed(self)
 
 
@@ -325,3 +370,12 @@ def _nobody(_: Connection) -> None:
 def _caused(error: Exception, cause: Exception | None) -> Exception:
     error.__cause__ = cause
     return error
+
+
+def _is_readable(wire: asyncio.Transport) -> bool:
+    number = wire.get_extra_info("socket").fileno()
+    if sys.platform == "win32":
+        return bool(select.select([number], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,12 +1,15 @@
 """Who has which connection: kept ones are used again, new ones are made, and all together are bounded.
 
+As many requests as there may be connections have a turn at a time, in the order they came. Who has a turn always finds
+a connection or room for one: those that are idle make it.
+
 Not here: what travels on a connection.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import deque
 from typing import TYPE_CHECKING
 
 from shim.upstream.http1 import Connection
@@ -23,12 +26,12 @@ class Pool:
 
     def __init__(self, dialer: Dialer, most: int) -> None:
         self._dialer = dialer
-        self._most = most
-        self._taken = 0
-        self._all: set[Connection] = set()
-        self._idle: defaultdict[Route, deque[Connection]] = defaultdict(deque)
+        self._turns = most
         self._queue: deque[asyncio.Future[None]] = deque()
+        self._taken: set[Connection] = set()
+        self._idle: dict[Connection, Route] = {}  # in the order they became so
         self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
 
     async def take(self, route: Route) -> Connection:
         """A connection that nobody else has; waits while all are taken.
@@ -36,99 +39,96 @@ class Pool:
         Raises:
             httpx.TransportError: None could be made.
         """
-        if connection := self._kept(route):
-            return connection
-        while self._taken >= self._most and not self._make_room():
-            await self._turn()
-            if connection := self._kept(route):
-                return connection
-        self._taken += 1
-        try:
-            connection = await self._dialer.dial(route)
-        except BaseException:
-            self._gone()
-            raise
-        connection.on_idle = lambda idle: self._keep(route, idle)
-        connection.on_closed = lambda closed: self._forget(route, closed)
-        self._all.add(connection)
+        await self._turn()
+        connection = self._kept(route) or await self._new(route)
+        self._taken.add(connection)
         if connection.closed:  # before anyone was told
-            self._forget(route, connection)
+            self._forget(connection)
         return connection
 
     async def aclose(self) -> None:
-        """End all connections."""
+        """End all connections; new ones are of no use."""
+        self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        for connection in list(self._all):
+        for connection in [*self._taken, *self._idle]:
             connection.abort()
         await asyncio.sleep(0)
 
+    # -- connections ------------------------------------------------------------------------------------------
+
     def _kept(self, route: Route) -> Connection | None:
-        idle = self._idle.get(route)
-        while idle:
-            connection = idle.pop()
-            if not connection.closed and not self._is_old(connection):
+        while connection := next((idle for idle, its in reversed(self._idle.items()) if its == route), None):
+            del self._idle[connection]
+            if connection.usable and not self._is_old(connection):
                 return connection
             connection.abort()
         return None
 
+    async def _new(self, route: Route) -> Connection:
+        try:
+            if len(self._idle) > self._turns:  # without one of them there is no room
+                self._end_oldest()
+            connection = await self._dialer.dial(route)
+        except BaseException:
+            self._next()
+            raise
+        connection.on_idle = lambda idle: self._keep(route, idle)
+        connection.on_closed = self._forget
+        if self._closed:
+            connection.abort()
+        return connection
+
+    def _keep(self, route: Route, connection: Connection) -> None:
+        self._taken.discard(connection)
+        self._idle[connection] = route
+        if self._sweeper is None:
+            self._sweeper = connection.loop.call_later(KEEPALIVE_SECONDS, self._sweep)
+        self._next()
+
+    def _forget(self, connection: Connection) -> None:
+        self._idle.pop(connection, None)
+        if connection in self._taken:
+            self._taken.discard(connection)
+            self._next()
+
     def _is_old(self, connection: Connection) -> bool:
         return connection.loop.time() - connection.idle_since > KEEPALIVE_SECONDS
 
-    def _keep(self, route: Route, connection: Connection) -> None:
-        self._idle[route].append(connection)
-        if self._sweeper is None:
-            self._sweeper = connection.loop.call_later(KEEPALIVE_SECONDS, self._sweep)
-        self._wake()
+    def _end_oldest(self) -> None:
+        connection = next(iter(self._idle))
+        del self._idle[connection]
+        connection.abort()
 
     def _sweep(self) -> None:
         """Let those go that nobody has wanted for long."""
         self._sweeper = None
-        for idle in self._idle.values():
-            while idle and self._is_old(idle[0]):
-                idle.popleft().abort()
-        if first := next((idle[0] for idle in self._idle.values() if idle), None):
-            self._sweeper = first.loop.call_later(KEEPALIVE_SECONDS, self._sweep)
+        while self._idle and self._is_old(next(iter(self._idle))):
+            self._end_oldest()
+        if oldest := next(iter(self._idle), None):
+            self._sweeper = oldest.loop.call_later(KEEPALIVE_SECONDS, self._sweep)
 
-    def _make_room(self) -> bool:
-        """End an idle connection of another route, if there is one; its place is free at once."""
-        idle = next(filter(None, self._idle.values()), None)
-        if idle is None:
-            return False
-        connection = idle.popleft()
-        if connection in self._all:
-            self._all.discard(connection)
-            self._taken -= 1
-        connection.abort()
-        return True
-
-    def _forget(self, route: Route, connection: Connection) -> None:
-        idle = self._idle.get(route)
-        if idle and connection in idle:
-            idle.remove(connection)
-        if connection in self._all:
-            self._all.discard(connection)
-            self._gone()
-
-    def _gone(self) -> None:
-        self._taken -= 1
-        self._wake()
+    # -- turns ------------------------------------------------------------------------------------------------
 
     async def _turn(self) -> None:
-        """Wait until a connection is idle or gone."""
+        """Wait for a turn, which `_next` passes on; while there are some left, nobody waits."""
+        if self._turns:
+            self._turns -= 1
+            return
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append(waiting)
         try:
             await waiting
         except asyncio.CancelledError:
             if waiting.done() and not waiting.cancelled():
-                self._wake()  # it was this one's turn, and now it is the next one's
+                self._next()
             raise
 
-    def _wake(self) -> None:
+    def _next(self) -> None:
         while self._queue:
             waiting = self._queue.popleft()
             if not waiting.done():
                 waiting.set_result(None)
                 return
+        self._turns += 1

@@ -45,9 +45,10 @@ class Connections(httpx.AsyncBaseTransport):
             UpstreamFault: The environment names a proxy that does not work here.
         """
         route = self._route(request.url)
+        head, body = head_of(request, route), await request.aread()
         connection = await self._pool.take(route)
         request.extensions[REUSED] = connection.served
-        answer = await connection.ask(head_of(request, route), await request.aread(), self._silence)
+        answer = await connection.ask(head, body, self._silence)
         return httpx.Response(answer.status, headers=answer.headers, stream=answer, request=request)
 
     async def aclose(self) -> None:
@@ -76,8 +77,8 @@ def head_of(request: httpx.Request, route: Route) -> bytes:
     lines += [b"%b: %b" % header for header in request.headers.raw]
     lines += [line.encode("latin-1") for line in extra]
     head = b"\r\n".join([*lines, b"", b""])
-    if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1:
-        raise httpx.LocalProtocolError("a header holds a line break")
+    if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1 or b"\0" in head:
+        raise httpx.LocalProtocolError("a header holds a line break or NUL")
     return head
 
 

@@ -220,6 +220,29 @@ async def test_no_first_byte_in_time_is_a_504_and_not_repeated():
     assert fault.message.endswith("no answer in time.")
 
 
+async def test_time_spent_waiting_for_a_connection_was_not_spent_upstream():
+    async def stall(_, writer):
+        writer.write(HEAD)
+
+    naps = Naps()
+    async with serving(stall) as server:
+        up = upstream(server.url(), naps, max_connections=1, header_seconds=0.1, retry_attempts=2)
+        async with await up.open(b"{}", KEY):
+            with pytest.raises(UpstreamFault, match="all connections are busy") as caught:
+                await up.open(b"{}", KEY)
+        await up.aclose()
+    assert (caught.value.status, len(naps.taken), len(server.requests)) == (504, 1, 1)
+
+
+async def test_an_accept_header_that_no_request_can_carry_is_left_out():
+    async with serving(reply(200)) as server:
+        up = upstream(server.url())
+        async with await up.forward(b"{}", KEY, "text/\xe9"):
+            pass
+        await up.aclose()
+    assert server.requests[0].headers["accept"] == "*/*"
+
+
 async def test_silence_within_the_answer_is_a_504():
     async def stall(_, writer):
         writer.write(HEAD + chunk(b"data: a\n\n"))
