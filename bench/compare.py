@@ -294,9 +294,11 @@ def compare(names: Sequence[str], *, quick: bool) -> list[Figures]:
 
 
 def one(contender: Contender, feeding: tuple[int, int], core: int, folder: Path, *, quick: bool) -> Figures:
-    """One contender, started as often as its start is measured."""
+    """One contender, started once to warm up, which leaves its bytecode, then as often as its start is measured."""
     contender.prepare()
     starts = []
+    with serving(contender, feeding[0], core, folder):
+        pass
     for _ in range(0 if quick or contender.command is None else STARTS - 1):
         with serving(contender, feeding[0], core, folder) as served:
             starts.append(served.start_seconds)

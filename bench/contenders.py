@@ -127,8 +127,8 @@ class Served:
 
 
 @contextmanager
-def serving(contender: Contender, upstream_port: int, core: int, folder: Path) -> Iterator[Served]:
-    """Start a contender on a core and wait for its first answer; it ends with the context.
+def serving(contender: Contender, upstream_port: int, core: int | str, folder: Path) -> Iterator[Served]:
+    """Start a contender on a core, or several such as `0,1`, and wait for its first answer; it ends with the context.
 
     Raises:
         Unavailable: It did not answer in time.

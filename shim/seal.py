@@ -11,10 +11,12 @@ import hashlib
 import os
 import zlib
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 PREFIX = "gs1."
 NONCE_BYTES = 12
@@ -26,7 +28,13 @@ class Sealer:
     """Seals and opens text with a secret of any length."""
 
     def __init__(self, secret: bytes) -> None:
-        self._cipher = AESGCM(hashlib.sha256(b"grid-shim seal 1\0" + secret).digest())
+        self._key = hashlib.sha256(b"grid-shim seal 1\0" + secret).digest()
+
+    @cached_property
+    def _cipher(self) -> AESGCM:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 -- large, and few seal
+
+        return AESGCM(self._key)
 
     def seal(self, text: str) -> str:
         """Make `encrypted_content`."""
@@ -36,6 +44,8 @@ class Sealer:
 
     def unseal(self, sealed: str) -> str | None:
         """The text of a seal; None if it is not ours, not whole, or larger than any reasoning."""
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+
         if not sealed.startswith(PREFIX):
             return None
         try:

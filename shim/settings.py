@@ -9,18 +9,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from shim.core.profile import PRESETS, Profile
 from shim.hosts import normalised
@@ -49,15 +44,16 @@ def data_directory() -> Path:
     return Path(platformdirs.user_data_dir("grid-shim"))
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The shim's configuration; immutable once made."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(4000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(
+        1, ge=1, le=256, description="Processes that serve; limits of one process hold for each of them."
+    )
     upstream: str | None = Field(None, description="Base URL of the upstream; the profile's own by default.")
     key: SecretStr | None = Field(
         None,
@@ -68,7 +64,7 @@ class Settings(BaseSettings):
     default_model: str | None = Field(
         None, description="What aliases stand for; the profile's own by default."
     )
-    aliases: Annotated[dict[str, str], NoDecode] = Field(
+    aliases: dict[str, str] = Field(
         default_factory=dict,
         description='Model names that stand for others, exact or glob: JSON or "gpt-*=code-max,o3=agent-max".',
     )
@@ -113,7 +109,7 @@ class Settings(BaseSettings):
     background_drain_seconds: float = Field(
         10.0, ge=0, description="Time that background responses get to end when the process is stopped."
     )
-    client_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    client_tokens: tuple[SecretStr, ...] = Field(
         (),
         description="Tokens of at least 16 characters, separated by commas, of which clients must present one; "
         "empty lets every client in.",
@@ -123,12 +119,12 @@ class Settings(BaseSettings):
         description="Listen beyond loopback without client tokens, which is refused otherwise, as whoever reaches the "
         "address could spend with the key: for those behind a proxy that authenticates.",
     )
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+    allowed_hosts: tuple[str, ...] = Field(
         (),
         description="Host names, separated by commas, under which clients may ask, besides this machine's own: exact, "
         "*.suffix or * for any. With client tokens and none named, any.",
     )
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    allowed_origins: tuple[str, ...] = Field(
         (),
         description="Origins of the web pages and apps, separated by commas, that may ask and read (CORS): "
         "https://app.example, vscode-webview://*, null, or * for any.",
@@ -144,7 +140,7 @@ class Settings(BaseSettings):
         None,
         description="PEM file of authorities; with it clients must present a certificate of one of them.",
     )
-    trusted_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+    trusted_hosts: tuple[str, ...] = Field(
         (), description="Further hosts, separated by commas, to which a redirect may carry the key."
     )
     reasoning_output: Literal["auto", "summary", "content"] = Field(
@@ -175,6 +171,15 @@ class Settings(BaseSettings):
     max_connections: int = Field(2000, gt=0, description="Most connections to the upstream at one time.")
     log_format: Literal["text", "json"] = Field("text", description="How a request is logged.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+
+    def __init__(self, **given: Any) -> None:
+        """Read every source; what is given, as on the command line, goes before the environment, and that before the file.
+
+        Raises:
+            ValidationError: A setting is unknown or wrong.
+            TOMLDecodeError, UnicodeDecodeError, OSError: The file cannot be read.
+        """
+        super().__init__(**{**_filed(), **_exported(type(self).model_fields), **given})
 
     @field_validator("profile")
     @classmethod
@@ -255,18 +260,6 @@ class Settings(BaseSettings):
             raise ValueError("it needs an ssl_certfile")
         return value
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- pydantic-settings' signature
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Command line, then environment, then TOML file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
-
     @property
     def upstream_key(self) -> SecretStr | None:
         """The key that serves every client. Another upstream's variable is never read."""
@@ -298,3 +291,16 @@ class Settings(BaseSettings):
 
 def _split(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _filed() -> dict[str, Any]:
+    """What the TOML file says, if there is one."""
+    file = config_file()
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _exported(names: Iterable[str]) -> dict[str, str]:
+    """What the environment says, in capitals or not; an empty variable says nothing."""
+    exported = {name.upper(): value for name, value in os.environ.items() if value}
+    found = {name: exported.get(f"{PREFIX}{name}".upper()) for name in names}
+    return {name: value for name, value in found.items() if value is not None}

@@ -3,6 +3,9 @@
 
 def main() -> None:
     """Entry point of the console script."""
-    from shim.cli.commands import run  # noqa: PLC0415 -- importing shim.cli alone costs nothing
+    from shim.cli.process import lighten  # noqa: PLC0415 -- importing shim.cli alone costs nothing
+
+    lighten()
+    from shim.cli.commands import run  # noqa: PLC0415
 
     run()

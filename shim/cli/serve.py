@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from shim.cli import server, storing
+from shim.cli import server
 from shim.cli.hints import Endpoint
 from shim.cli.options import read_settings, settings_options, warn_of_risks
 
@@ -16,6 +16,7 @@ from shim.cli.options import read_settings, settings_options, warn_of_risks
 @settings_options(
     "host",
     "port",
+    "workers",
     "upstream",
     "profile",
     "default_model",
@@ -33,8 +34,6 @@ def command(*, quiet: bool, **options: Any) -> None:
     settings = read_settings(**options)
     with server.bind(settings.host, settings.port) as listening:
         server.check_exposure(settings, listening)
-        prepared = server.prepare(settings)
-        storing.check(settings)
         warn_of_risks(settings)
         base_url = server.base_url(listening, settings.scheme)
 
@@ -44,4 +43,9 @@ def command(*, quiet: bool, **options: Any) -> None:
                 click.echo("\n" + Endpoint.of(settings, base_url).text())
 
         with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever(prepared, settings, listening, announce)
+            if settings.workers == 1:
+                server.serve_forever(settings, listening, announce)
+            else:
+                from shim.cli import workers  # noqa: PLC0415 -- few have several
+
+                workers.serve(settings, listening, announce)

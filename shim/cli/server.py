@@ -16,17 +16,21 @@ import uvicorn
 from shim.cli.catalog import bad_base_url
 from shim.cli.options import authenticates
 from shim.cli.problem import Problem
+from shim.cli.process import settle
 from shim.hosts import is_loopback
 from shim.settings import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from pydantic import SecretStr
     from starlette.applications import Starlette
 
     from shim.exchange.background import Background
     from shim.settings import Settings
+    from shim.store import ResponseStore
+
+    Opening = Callable[[Settings], Awaitable[ResponseStore]]
 
 GRACE_SECONDS = 5
 """Time that open streams get to end after Ctrl-C."""
@@ -102,8 +106,12 @@ def check_exposure(settings: Settings, listening: socket.socket) -> None:
     )
 
 
-def prepare(settings: Settings) -> uvicorn.Config:
+def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Config:
     """The endpoint with its server's configuration; nothing is started.
+
+    Args:
+        settings: The endpoint's.
+        opening: How its store is opened, if not as the application does by itself.
 
     Raises:
         Problem: The settings do not go together; it says which and how to mend them.
@@ -112,11 +120,12 @@ def prepare(settings: Settings) -> uvicorn.Config:
     from shim.http.draining import DrainingProtocol  # noqa: PLC0415
     from shim.http.guards import Misconfigured  # noqa: PLC0415
     from shim.http.logs import spare_cancellations  # noqa: PLC0415
+    from shim.store import open_store  # noqa: PLC0415
     from shim.upstream.urls import normalise_base_url  # noqa: PLC0415
 
     try:
         normalise_base_url(settings.base_url)
-        app = create_app(settings)
+        app = create_app(settings, opening=opening or open_store)
     except Misconfigured as error:
         raise Problem(str(error), f"set {settings.preset.key_variable}, or drop the client tokens.") from None
     except ValueError as error:
@@ -170,15 +179,36 @@ def _revealed(secret: SecretStr | None) -> str | None:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server, which tells when it accepts, and lets background work end while streams do."""
+    """Uvicorn's server, which tells when it accepts, and lets background work end while streams do.
 
-    def __init__(self, config: uvicorn.Config, accepting: Callable[[], None]) -> None:
-        super().__init__(config)
+    It opens the store before the application starts: uvicorn would log a traceback, where there is a problem to tell.
+    """
+
+    def __init__(self, settings: Settings, accepting: Callable[[], None]) -> None:
+        """Prepare; nothing is started.
+
+        Args:
+            settings: The endpoint's.
+            accepting: Called once clients are answered.
+
+        Raises:
+            Problem: The settings do not go together; it says which and how to mend them.
+        """
+        self._settings = settings
         self._accepting = accepting
+        self._store: ResponseStore | None = None
+        super().__init__(prepare(settings, self._opened))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        from shim.cli import storing  # noqa: PLC0415 -- slow to import, and not needed to refuse a taken port
+
+        self._store = await storing.opened(self._settings)
         await super().startup(sockets)
         self._accepting()
+
+    async def _opened(self, _: Settings) -> ResponseStore:
+        assert self._store is not None  # noqa: S101 -- `startup` has opened it
+        return self._store
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._background.leave()
@@ -192,33 +222,36 @@ class _Server(uvicorn.Server):
         return background
 
 
-def serve_forever(
-    prepared: uvicorn.Config, settings: Settings, listening: socket.socket, announce: Callable[[], None]
-) -> None:
-    """Serve until the process is asked to end; `announce` is called once clients are answered."""
+def serve_forever(settings: Settings, listening: socket.socket, announce: Callable[[], None]) -> None:
+    """Serve until the process, which is ours, is asked to end; `announce` is called once clients are answered.
+
+    Raises:
+        Problem: The endpoint cannot start.
+    """
     from shim.http.logs import configure_logging  # noqa: PLC0415
 
+    def accepting() -> None:
+        settle()
+        announce()
+
     configure_logging(settings)
-    _Server(prepared, announce).run(sockets=[listening])
+    _Server(settings, accepting).run(sockets=[listening])
 
 
 class _Threaded(_Server):
     """The server without signal handlers."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settled = threading.Event()
         self.problem = Problem("The endpoint did not start.", "run grid-shim serve, which shows why.")
-        super().__init__(config, self.settled.set)
+        super().__init__(settings, self.settled.set)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    def serve_on_thread(self, settings: Settings, listening: socket.socket) -> None:
-        from shim.cli import storing  # noqa: PLC0415 -- slow to import
-
+    def serve_on_thread(self, listening: socket.socket) -> None:
         try:
-            storing.check(settings)
             with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
                 runner.run(self.serve([listening]))
         except Problem as problem:
@@ -236,9 +269,9 @@ def in_thread(settings: Settings, listening: socket.socket) -> Iterator[str]:
     """
     with listening:
         check_exposure(settings, listening)
-        server = _Threaded(prepare(settings))
+        server = _Threaded(settings)
         thread = threading.Thread(
-            target=server.serve_on_thread, args=[settings, listening], name="grid-shim", daemon=True
+            target=server.serve_on_thread, args=[listening], name="grid-shim", daemon=True
         )
         thread.start()
         server.settled.wait()

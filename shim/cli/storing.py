@@ -6,13 +6,15 @@ Not here: the commands on the store (`shim.cli.db`).
 from __future__ import annotations
 
 import asyncio
+import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shim.cli.problem import Problem
-from shim.store import StoreFault, open_store
+from shim.store import ResponseStore, StoreFault, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
     from shim.settings import Settings
 
@@ -27,23 +29,31 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     Raises:
         Problem: The store is away, or not ours to use.
     """
-    try:
+    with _problems():
         return asyncio.run(work)
-    except StoreFault as fault:
-        raise Problem(fault.message, FIX) from None
-    except OSError as error:
-        raise Problem(f"The store cannot be opened: {error.strerror or error}.", FIX) from None
 
 
-def check(settings: Settings) -> None:
-    """Open the store once, so that what is wrong with it is told before anything is announced.
+async def opened(settings: Settings) -> ResponseStore:
+    """The open store, for its endpoint to close.
 
     Raises:
         Problem: The store is away, or not ours to use.
     """
-    run(_opened(settings))
+    with _problems():
+        return await open_store(settings)
 
 
-async def _opened(settings: Settings) -> None:
-    store = await open_store(settings)
-    await store.aclose()
+@contextmanager
+def _problems() -> Iterator[None]:
+    """What is wrong with the store is told once, as a problem, and not logged before."""
+    log = logging.getLogger("shim.store")
+    log.disabled = True
+    try:
+        yield
+    except StoreFault as fault:
+        cause = f" It was {fault.cause}." if fault.cause else ""
+        raise Problem(fault.message + cause, FIX) from None
+    except OSError as error:
+        raise Problem(f"The store cannot be opened: {error.strerror or error}.", FIX) from None
+    finally:
+        log.disabled = False

@@ -25,7 +25,7 @@ from shim.store import ResponseStore, open_store
 from shim.upstream import Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.types import ASGIApp, Lifespan
 
@@ -38,11 +38,12 @@ def create_app(
     exchange: Exchange | None = None,
     upstream: Upstream | None = None,
     store: ResponseStore | None = None,
+    opening: Callable[[Settings], Awaitable[ResponseStore]] = open_store,
 ) -> Starlette:
     """The endpoint as an ASGI application.
 
     An upstream that is not given is built here, so that wrong settings are told before anything listens; the store
-    is opened when the application starts. What is made here is closed when the application stops; what is given
+    is opened, by `opening`, when the application starts. What is made here is closed when the application stops; what is given
     stays open, for its owner to close.
 
     Raises:
@@ -57,7 +58,7 @@ def create_app(
         async with AsyncExitStack() as stack:
             if upstream is None:
                 stack.push_async_callback(grid.aclose)
-            kept = store or (exchange.store if exchange else await open_store(settings))
+            kept = store or (exchange.store if exchange else await opening(settings))
             if store is None and exchange is None:
                 stack.push_async_callback(kept.aclose)
             made = exchange or Exchange(settings, grid, kept)

@@ -4,8 +4,8 @@
 knows nothing of HTTP or of the wire: it keeps JSON as bytes.
 """
 
+from shim.store.choosing import open_store, upgrade_store
 from shim.store.faults import StoreFault, StoreOff
-from shim.store.opening import open_store, upgrade_store
 from shim.store.protocol import ResponseStore
 
 __all__ = ["ResponseStore", "StoreFault", "StoreOff", "open_store", "upgrade_store"]

@@ -107,5 +107,7 @@ def said(error: Exception) -> Exception:
     if isinstance(error, (*BUGS, StoreFault)):
         return error
     cause = getattr(error, "orig", None) or error.__cause__ or error
-    log.warning("the store failed: %s %s", type(cause).__name__, getattr(cause, "sqlstate", None) or "")
-    return StoreFault(next((reason for word, reason in REASONS.items() if word in str(cause)), AWAY))
+    name = " ".join(filter(None, (type(cause).__name__, getattr(cause, "sqlstate", None))))
+    log.warning("the store failed: %s", name)
+    reason = next((reason for word, reason in REASONS.items() if word in str(cause)), AWAY)
+    return StoreFault(reason, cause=name)

@@ -17,6 +17,8 @@ class StoreFault(Fault):
     status: int = 503
     code: str | None = "store_unavailable"
     retry_after: int | None = RETRY_AFTER
+    cause: str = ""
+    """The driver's word for it, such as an exception's name and an SQLSTATE: for operators, not for clients."""
 
     __hash__ = Exception.__hash__
 

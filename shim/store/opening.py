@@ -16,8 +16,6 @@ from sqlalchemy.exc import ArgumentError
 from shim.settings import Settings, data_directory
 from shim.store.database import Database
 from shim.store.faults import StoreFault
-from shim.store.off import OffStore
-from shim.store.protocol import ResponseStore
 from shim.store.schema import check_version, upgrade
 from shim.store.sql import Bounds, SqlStore
 from shim.store.sqlite import sqlite_database
@@ -31,16 +29,12 @@ LIBPQ = {"sslmode": "ssl"}
 """Parameters that libpq's URLs name otherwise than asyncpg's."""
 
 
-async def open_store(settings: Settings) -> ResponseStore:
-    """Open the store that the settings name.
-
-    An SQLite file is made and its schema upgraded as needed; a PostgreSQL's schema is upgraded only if `store_upgrade` is set.
+async def open_sql_store(settings: Settings) -> SqlStore:
+    """See `shim.store.open_store`; there is a database.
 
     Raises:
         StoreFault: The database is away, or its schema is not ours.
     """
-    if settings.store == "off":
-        return OffStore()
     database = open_database(settings)
     try:
         if database.kind != "postgresql" or settings.store_upgrade:
@@ -55,8 +49,8 @@ async def open_store(settings: Settings) -> ResponseStore:
     )
 
 
-async def upgrade_store(settings: Settings) -> str | None:
-    """Bring the schema up to date; the version before, None if there was none.
+async def upgrade_sql_store(settings: Settings) -> str | None:
+    """See `shim.store.upgrade_store`.
 
     Raises:
         StoreFault: The database is away, or its schema is newer than ours.

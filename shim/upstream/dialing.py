@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import httpx
 from aiohappyeyeballs import start_connection
 
+from shim.errors import UpstreamFault
 from shim.upstream.http1 import Connection
 from shim.upstream.urls import port
 
@@ -70,9 +71,9 @@ class Route:
 class Dialer:
     """Makes connections within a time."""
 
-    def __init__(self, tls: ssl.SSLContext, connect_seconds: float) -> None:
-        self._tls = tls
+    def __init__(self, connect_seconds: float) -> None:
         self._seconds = connect_seconds
+        self._tls: ssl.SSLContext | None = None
 
     async def dial(self, route: Route) -> Connection:
         """A connection that leads along a route.
@@ -102,6 +103,8 @@ class Dialer:
         return connection
 
     async def _secured(self, connection: Connection, host: str) -> None:
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(tls_context)
         try:
             await connection.secure(self._tls, host.rstrip("."))
         except (OSError, TypeError) as error:
@@ -127,6 +130,23 @@ class Dialer:
         if answer.status // 100 != 2:  # noqa: PLR2004 -- a success
             connection.abort()
             raise httpx.ProxyError(f"HTTP {answer.status}")
+
+
+def tls_context() -> ssl.SSLContext:
+    """Certificates are verified against certifi's and the system's authorities, hundreds: it takes a moment.
+
+    Raises:
+        UpstreamFault: There are none where the environment says.
+    """
+    try:
+        context = httpx.create_ssl_context()
+        context.load_default_certs()
+    except OSError as error:
+        raise UpstreamFault(
+            "The upstream's certificate cannot be checked, "
+            f"see SSL_CERT_FILE and SSL_CERT_DIR: {error.strerror or error}."
+        ) from None
+    return context
 
 
 async def _connected(loop: asyncio.AbstractEventLoop, host: str, to_port: int) -> socket:

@@ -20,8 +20,6 @@ from shim.upstream.pool import Pool
 from shim.upstream.urls import is_loopback, port
 
 if TYPE_CHECKING:
-    import ssl
-
     from shim.settings import Settings
 
 REUSED = "reused"
@@ -34,7 +32,7 @@ class Connections(httpx.AsyncBaseTransport):
     def __init__(self, settings: Settings) -> None:
         """Prepare; nothing is connected yet."""
         self._silence = settings.read_seconds
-        self._pool = Pool(Dialer(tls_context(), settings.connect_seconds), settings.max_connections)
+        self._pool = Pool(Dialer(settings.connect_seconds), settings.max_connections)
         self._routes: dict[tuple[str, bytes], Route] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -80,13 +78,6 @@ def head_of(request: httpx.Request, route: Route) -> bytes:
     if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1 or b"\0" in head:
         raise httpx.LocalProtocolError("a header holds a line break or NUL")
     return head
-
-
-def tls_context() -> ssl.SSLContext:
-    """Certificates are verified against certifi's and the system's authorities."""
-    context = httpx.create_ssl_context()
-    context.load_default_certs()
-    return context
 
 
 def proxy_for(url: httpx.URL) -> httpx.URL | None:

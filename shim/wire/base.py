@@ -23,7 +23,7 @@ Json = dict[str, Any]
 class Inbound(BaseModel):
     """Base of everything that clients send."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
 
 def by_type(known: Mapping[str, Any], fallback: Callable[[Json], str]) -> Callable[[Any], str]:

@@ -1,5 +1,6 @@
 """Shared by the command line's tests: a clean environment, a simulated Grid, and the user's Codex if there is one."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -20,6 +21,17 @@ def clean_environment(monkeypatch, tmp_path):
     monkeypatch.setattr("platformdirs.user_config_dir", lambda *_: str(tmp_path / "config"))
     monkeypatch.setattr("platformdirs.user_data_dir", lambda *_: str(tmp_path / "data"))
     monkeypatch.delenv("GRID_SHIM_CONFIG")
+
+
+@pytest.fixture(autouse=True)
+def own_logging():
+    """What a command does to the process's logging ends with its test, as it would with its process."""
+    loggers = [logging.getLogger(name) for name in ("shim", "uvicorn", "uvicorn.access")]
+    before = [(log.handlers[:], log.level, log.propagate, log.disabled) for log in loggers]
+    yield
+    for log, (handlers, level, propagate, disabled) in zip(loggers, before, strict=True):
+        log.handlers[:], log.propagate, log.disabled = handlers, propagate, disabled
+        log.setLevel(level)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from upstream_loopback import KEY, Naps, chunk, reply, reset, serving, silent, s
 from shim.errors import UpstreamFault
 from shim.settings import Settings
 from shim.upstream import dialing, http1, pool
-from shim.upstream.dialing import HandshakeFailed, ProxyAway, Route, Unresolved, Untrusted
+from shim.upstream.dialing import HandshakeFailed, ProxyAway, Route, Unresolved, Untrusted, tls_context
 from shim.upstream.http1 import Dropped
 from shim.upstream.transport import Connections, head_of
 
@@ -845,6 +845,7 @@ class Authority:
         return context
 
     def trusted_by(self, it: Connections) -> None:
+        it._pool._dialer._tls = tls_context()
         it._pool._dialer._tls.load_verify_locations(cadata=self.certificate.decode())
 
 
@@ -1296,3 +1297,12 @@ def test_uvloop_is_no_different_over_tls(authority, tmp_path):
 def test_uvloop_is_no_different_through_a_proxy(proxied, authority):
     uvloop.run(test_a_tunnel_through_a_proxy(proxied, authority, "", None, "localhost", b""))
     uvloop.run(test_a_tunnel_through_a_proxy_that_speaks_tls(proxied, authority))
+
+
+async def test_authorities_that_cannot_be_read_are_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    async with serving(sse("a")) as server:
+        up = upstream(server.url(host="127.0.0.1").replace("http:", "https:"))
+        with pytest.raises(UpstreamFault, match="SSL_CERT_FILE"):
+            await up.open(b"{}", KEY)
+        await up.aclose()

@@ -1,0 +1,82 @@
+"""What an endpoint does without until it is needed: start and memory are paid by everyone."""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+LISTED = "import sys; print(*sys.modules, sep='\\n')"
+
+STARTED = """
+import asyncio, sys
+from shim.cli import process, server
+process.lighten()
+import shim.cli.serve
+from shim.settings import Settings
+from shim.cli import server
+
+async def start():
+    endpoint = server._Server(Settings(key="k", store=sys.argv[1]), lambda: None)
+    endpoint.config.load()
+    endpoint.lifespan = endpoint.config.lifespan_class(endpoint.config)
+    await endpoint.startup([])
+    await endpoint.shutdown([])
+
+asyncio.run(start())
+"""
+
+
+def modules(script, *arguments):
+    """What a process has imported by the end of a script."""
+    command = [sys.executable, "-c", f"{script}\n{LISTED}", *arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        own = {**os.environ, "XDG_DATA_HOME": folder, "XDG_CONFIG_HOME": folder}
+        done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines())
+
+
+def test_listening_needs_no_store_and_no_client():
+    loaded = modules("import shim.cli.serve")
+    assert not loaded & {"sqlalchemy", "httpx", "aiohttp", "starlette", "cryptography", "rich"}
+
+
+@pytest.fixture(scope="module")
+def up_to_date(tmp_path_factory):
+    """An SQLite file whose schema needs no upgrade."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db"
+    modules(STARTED, url)
+    return url
+
+
+def test_an_endpoint_on_sqlite_loads_what_it_needs(up_to_date):
+    loaded = modules(STARTED, up_to_date)
+    assert "sqlalchemy.dialects.sqlite" in loaded
+    assert not loaded & {
+        "sqlalchemy.orm",
+        "sqlalchemy.ext.asyncio",
+        "sqlalchemy.dialects.postgresql",
+        "alembic",
+    }
+
+
+def test_an_endpoint_that_has_asked_nobody_yet_has_no_connections_to_ask_with(up_to_date):
+    loaded = modules(STARTED, up_to_date)
+    assert not loaded & {"aiohttp", "httpx_aiohttp", "cryptography", "shim.wire.openapi", "pydantic_settings"}
+
+
+def test_an_endpoint_without_a_store_loads_no_database():
+    assert not modules(STARTED, "off") & {"sqlalchemy", "sqlite3", "asyncpg"}
+
+
+def test_httpx_comes_without_its_own_program(up_to_date):
+    assert not modules(STARTED, up_to_date) & {"rich", "pygments"}
+
+
+def test_the_application_leaves_its_hosts_collector_alone():
+    script = "import gc; before = gc.get_threshold(), gc.get_freeze_count()\n"
+    script += "from shim.http import create_app; from shim.settings import Settings; create_app(Settings(key='k'))\n"
+    script += "assert (gc.get_threshold(), gc.get_freeze_count()) == before"
+    modules(script)
