@@ -49,7 +49,7 @@ WARM_UP = (
     Scenario("burst", 4, seconds=0.5),
 )
 STARTS = 3
-PACKAGES = ("uvloop", "uvicorn", "starlette", "httpx", "aiohttp", "pydantic")
+PACKAGES = ("uvloop", "uvicorn", "starlette", "httpx", "httptools", "pydantic")
 
 
 @dataclass

@@ -40,7 +40,7 @@ from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
+import httpx
 from starlette.datastructures import Headers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,6 +56,7 @@ from shim.settings import Settings  # noqa: E402
 from shim.simulator import DEFAULT_KEY, RunningSimulator, SimulatorConfig, run_in_thread  # noqa: E402
 from shim.store import open_store  # noqa: E402
 from shim.store.records import record_of  # noqa: E402
+from shim.upstream.transport import Connections  # noqa: E402
 
 MODEL = "text-max"
 SECRET = "bench"
@@ -72,7 +73,7 @@ WARM_UP = 32
 CHAIN_ROUNDS = 40
 LEAST_ROUNDS = 4
 
-PACKAGES = ("sqlalchemy", "asyncpg", "starlette", "uvicorn", "httpx", "aiohttp")
+PACKAGES = ("sqlalchemy", "asyncpg", "starlette", "uvicorn", "httpx", "httptools")
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,12 @@ class Row:
 class Client:
     """Sends requests; every answer must be a completed response."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: httpx.AsyncClient) -> None:
         self._session = session
 
     async def create(self, endpoint: Endpoint, body: bytes) -> dict:
         """One request and its response."""
-        async with self._session.post(endpoint.url + "/responses", data=body) as answer:
-            response = await answer.json()
+        response = (await self._session.post(endpoint.url + "/responses", content=body)).json()
         assert response.get("status") == "completed", response
         return response
 
@@ -311,8 +311,8 @@ def missing() -> str | None:
 
 async def measure(grid: RunningSimulator, endpoints: list[Endpoint], requests: int, turns: int) -> list[Row]:
     """Everything."""
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, headers=HEADERS) as session:
+    connections = Connections(Settings(key="none"))  # httpx's own pool slows down with concurrency
+    async with httpx.AsyncClient(transport=connections, headers=HEADERS, timeout=None) as session:
         client, rows = Client(session), []
         for endpoint, store in itertools.product(endpoints, (True, False)):
             await client.burst(endpoint, encoded(PROMPT, store=store), WARM_UP, max(CONCURRENCIES))

@@ -144,6 +144,7 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks for the client's address
         timeout_graceful_shutdown=GRACE_SECONDS,
         ssl_certfile=settings.ssl_certfile,
         ssl_keyfile=settings.ssl_keyfile,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from dataclasses import dataclass, field
 
@@ -24,4 +23,4 @@ class Caller:
 
 def owner_of(secret: bytes, caller: Caller) -> str:
     """A keyed hash of what the client presented: it tells clients apart and gives no key away."""
-    return hmac.new(secret, b"owner\0" + caller.identity.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(secret, b"owner\0" + caller.identity.encode(), "sha256").hex()

@@ -13,6 +13,7 @@ import re
 import sys
 import textwrap
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -110,12 +111,18 @@ def word(value: object) -> str:
     return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
 
+@lru_cache(maxsize=1)
+def _clock(second: int) -> str:
+    """The time of day, as it is here."""
+    return datetime.fromtimestamp(second, UTC).astimezone().strftime("%H:%M:%S")
+
+
 class TextFormatter(logging.Formatter):
     """One line per record, for people; a traceback follows indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Time, level if it matters, and message."""
-        clock = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
+        clock = _clock(int(record.created))
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
         line = f"{clock} {level}{_one_line(record.getMessage())}"
         if record.exc_info:

@@ -62,13 +62,18 @@ class Answer(httpx.AsyncByteStream):
 
     # -- to the reader ----------------------------------------------------------------------------------------
 
+    @property
+    def ready(self) -> bool:
+        """Whether a read would not wait."""
+        return bool(self._parts or self._complete or self._trouble)
+
     async def read(self) -> bytes:
         """All that has come and was not read yet; waits for more if nothing has. Empty at the end.
 
         Raises:
             httpx.TransportError: The connection broke, or nothing came for too long; after what came before.
         """
-        if not (self._parts or self._complete or self._trouble):
+        if not self.ready:
             await self._more()
         if self._parts:
             return self._taken()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from shim.errors import UpstreamFault
 from shim.upstream.http1 import Answer
@@ -16,7 +16,7 @@ from shim.upstream.sse import DONE, PayloadReader
 from shim.upstream.troubles import TRANSPORT_ERRORS, broken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     import httpx
 
@@ -30,7 +30,8 @@ class Body:
     def __init__(self, response: httpx.Response, silence_seconds: float) -> None:
         self._response = response
         self._closed = False
-        self._next = _plainly(response) or Decoded(response, silence_seconds).read
+        plain = isinstance(response.stream, Answer) and "content-encoding" not in response.headers
+        self._source = cast("Answer", response.stream) if plain else Decoded(response, silence_seconds)
 
     async def read(self, seconds: float | None = None) -> bytes | None:
         """What came next; None at the end, or once closed.
@@ -42,10 +43,10 @@ class Body:
             UpstreamFault: The connection broke, or nothing came in time.
         """
         try:
-            if seconds is None:
-                return await self._next() or None
+            if seconds is None or self._source.ready:
+                return await self._source.read() or None
             async with asyncio.timeout(seconds):
-                return await self._next() or None
+                return await self._source.read() or None
         except TRANSPORT_ERRORS as error:
             if self._closed:
                 return None
@@ -61,15 +62,10 @@ class Body:
             await self._response.aclose()
 
 
-def _plainly(response: httpx.Response) -> Callable[[], Awaitable[bytes]] | None:
-    """What reads the bytes as they come from a connection of ours, unless they are compressed."""
-    if isinstance(response.stream, Answer) and "content-encoding" not in response.headers:
-        return response.stream.read
-    return None
-
-
 class Decoded:
-    """The bytes of any answer that httpx understands, decompressed."""
+    """The bytes of any answer that httpx understands, decompressed. Read like an `Answer`."""
+
+    ready = False
 
     def __init__(self, response: httpx.Response, silence_seconds: float) -> None:
         self._chunks = response.aiter_bytes()
