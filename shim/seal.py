@@ -7,6 +7,7 @@ or changed does not open. Nothing is stored: any process with the same secret op
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
 import zlib
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PREFIX = "gs1."
 NONCE_BYTES = 12
+SECRET_BYTES = 32
 LARGEST_TEXT = 8 << 20
 """Bytes of text in a seal: what a reasoning model writes in one turn is a thousandth of it."""
 
@@ -59,11 +61,30 @@ class Sealer:
 
 
 def kept_secret(folder: Path) -> bytes:
-    """The user's secret, made at first use and readable by nobody else."""
+    """The user's secret, made at first use and readable by nobody else.
+
+    It is written aside and appears whole: a process that starts at the same moment reads all of it or makes none.
+
+    Raises:
+        OSError: It can be neither read nor made, or it is too short to be ours.
+    """
     path = folder / "seal.key"
     folder.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    if not path.exists():
+        _make_secret(path)
+    secret = path.read_bytes()
+    if len(secret) < SECRET_BYTES:
+        raise OSError(errno.EINVAL, "too short for a secret; delete it to have another made", str(path))
+    return secret
+
+
+def _make_secret(path: Path) -> None:
+    aside = path.with_name(f"{path.name}.{os.urandom(8).hex()}")
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
         with os.fdopen(handle, "wb") as file:
-            file.write(os.urandom(32))
-    return path.read_bytes()
+            file.write(os.urandom(SECRET_BYTES))
+        with suppress(FileExistsError):  # another process was faster
+            os.link(aside, path)
+    finally:
+        aside.unlink()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,3 +43,29 @@ def test_the_kept_secret_is_made_once_and_for_the_user_alone(tmp_path):
     folder = tmp_path / "data"
     assert kept_secret(folder) == kept_secret(folder)
     assert (folder / "seal.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_many_who_come_first_have_one_secret(tmp_path):
+    with ThreadPoolExecutor(16) as pool:
+        found = set(pool.map(kept_secret, [tmp_path] * 64))
+    assert [len(secret) for secret in found] == [32]
+    assert [path.name for path in tmp_path.iterdir()] == ["seal.key"]
+
+
+def test_a_secret_is_never_half_written(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("shim.seal.os.urandom", lambda count: b"x" * count if count == 8 else full(count))
+        with pytest.raises(OSError, match="No space"):
+            kept_secret(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert len(kept_secret(tmp_path)) == 32
+
+
+@pytest.mark.parametrize("content", [b"", b"short"])
+def test_a_secret_that_is_too_short_is_refused(tmp_path, content):
+    (tmp_path / "seal.key").write_bytes(content)
+    with pytest.raises(OSError, match="too short"):
+        kept_secret(tmp_path)
