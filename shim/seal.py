@@ -11,7 +11,6 @@ import errno
 import hashlib
 import os
 import zlib
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +83,12 @@ def _make_secret(path: Path) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(os.urandom(SECRET_BYTES))
-        with suppress(FileExistsError):  # another process was faster
+        try:
             os.link(aside, path)
+        except FileExistsError:
+            pass  # another process was faster
+        except OSError:  # a file system without hard links: whole in any case, and the race is a moment long
+            if not path.exists():
+                aside.rename(path)
     finally:
-        aside.unlink()
+        aside.unlink(missing_ok=True)

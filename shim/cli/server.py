@@ -205,7 +205,8 @@ class _Server(uvicorn.Server):
 
         self._store = await storing.opened(self._settings)
         await super().startup(sockets)
-        self._accepting()
+        if self.started:
+            self._accepting()
 
     async def _opened(self, _: Settings) -> ResponseStore:
         assert self._store is not None  # noqa: S101 -- `startup` has opened it

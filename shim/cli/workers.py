@@ -75,7 +75,7 @@ def check(settings: Settings) -> None:
     """
     if not hasattr(os, "fork"):
         raise Problem("Several workers need fork, which this system does not have.", "set workers to 1.")
-    if settings.store == "memory" or settings.store in ("sqlite://", "sqlite:///:memory:"):
+    if settings.store == "memory" or settings.store.rstrip("/") in ("sqlite:", "sqlite:///:memory:"):
         raise Problem(
             f"A store in memory belongs to one process, and there would be {settings.workers}.",
             "take another store, such as --store sqlite, or set workers to 1.",

@@ -27,8 +27,9 @@ from pydantic_core import from_json, to_json
 from shim.ambient import monotonic
 from shim.errors import ClientFault, Fault, invalid
 from shim.exchange.caller import Caller
-from shim.exchange.exchange import CONVERSATION_LOCKED, Asked, Exchange
+from shim.exchange.exchange import Asked, Exchange
 from shim.exchange.following import POLL_SECONDS, Following, Here
+from shim.exchange.locking import CONVERSATION_LOCKED
 from shim.exchange.story import Gone, Order, Story, is_over
 from shim.exchange.turn import Turn
 from shim.settings import Settings
@@ -363,6 +364,7 @@ class Background:
                 first = events[0]
                 if turn.final is not None:
                     await story.become(turn.final, events)
+                    await turn.let_go()
                 elif first["type"] == "response.in_progress":
                     await story.become(first["response"], events)
                 else:

@@ -5,14 +5,13 @@ Before the upstream has accepted, every fault is an HTTP status.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from pydantic_core import to_json
 
@@ -27,16 +26,16 @@ from shim.core.request import Aliases, Target, Translation, input_items, to_chat
 from shim.core.source import Source
 from shim.core.truncation import MOST_ATTEMPTS, shortened
 from shim.core.validation import read_request
-from shim.errors import ClientFault, Fault, missing
+from shim.errors import Fault, missing
 from shim.exchange.caller import Caller, owner_of
 from shim.exchange.keeping import Keeper, Lessons
+from shim.exchange.locking import Release, TurnLock, release_nothing
 from shim.exchange.prompts import with_prompt
 from shim.exchange.recall import Recall, Recalled
 from shim.exchange.turn import Keep, Preparation, Summary, Turn, keep_nothing
 from shim.seal import Sealer, kept_secret
 from shim.settings import Settings, data_directory
 from shim.store import ResponseStore
-from shim.store.records import Claim
 from shim.upstream import ChatStream, Upstream
 from shim.upstream.keys import scrub
 from shim.wire.base import Json
@@ -49,12 +48,6 @@ from shim.wire.response import Response, Usage
 log = logging.getLogger("shim.exchange")
 
 NOTES_HEADER = "x-shim-notes"
-
-CONVERSATION_LOCKED = "conversation_locked"
-"""The code of the fault that another turn of the conversation is under way."""
-
-LOCK_SECONDS = 30
-"""How long a conversation stays locked if the process dies within a turn; a turn that runs prolongs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +145,7 @@ class Exchange:
         turn.learn = self._lessons.on(accepted.instrument.id, accepted.translation.chat)
         turn.keep = keep_nothing if queued else self._keep(asked)
         turn.release = release
+        turn.told_at_once = queued is None
         return turn
 
     async def prepare(self, asked: Asked) -> Preparation:
@@ -194,7 +188,7 @@ class Exchange:
         recalled = await Recall(self.store, owner, self.source, local).recall(prompted.body)
         if recalled.body is not prompted.body:
             request = read_request(recalled.body)
-        if not (request.input or recalled.earlier):
+        if not (isinstance(request.input, str) or request.input or recalled.earlier):
             raise missing("input")
         recalled = replace(recalled, notes=(*prompted.notes, *recalled.notes))
         return Asked(request, recalled, caller, owner, request_id)
@@ -309,33 +303,14 @@ class Exchange:
             return keep_nothing
         return Keeper(self.store, asked.owner, asked.recalled).keep
 
-    async def _lock(self, asked: Asked, response_id: str) -> Any:
+    async def _lock(self, asked: Asked, response_id: str) -> Release:
         """Take the conversation's turn; what gives it back."""
-        conversation, now = asked.recalled.conversation, self.source.now()
+        conversation = asked.recalled.conversation
         if conversation is None:
-            return _nothing
-        locks, owner = self.store.conversations, asked.owner
-        locking = await locks.lock(owner, conversation, Claim(response_id, now + LOCK_SECONDS), now)
-        if locking == "held":
-            message = "Another response is being made in this conversation; try again when it has ended."
-            raise ClientFault(
-                message, status=409, param="conversation", code=CONVERSATION_LOCKED, retry_after=1
-            )
-
-        async def prolong() -> None:
-            while True:
-                await asyncio.sleep(LOCK_SECONDS / 3)
-                later = self.source.now()
-                with suppress(Fault):
-                    await locks.lock(owner, conversation, Claim(response_id, later + LOCK_SECONDS), later)
-
-        prolonging = asyncio.create_task(prolong())
-
-        async def release() -> None:
-            prolonging.cancel()
-            await locks.unlock(owner, conversation, response_id)
-
-        return release
+            return release_nothing
+        return await TurnLock(
+            self.store.conversations, self.source, asked.owner, conversation, response_id
+        ).take()
 
     def _shape(self, asked: Asked, accepted: Accepted) -> Shape:
         request = asked.request
@@ -358,10 +333,6 @@ class Exchange:
             return self._settings.reasoning_output
         wanted = request.reasoning and (request.reasoning.summary or request.reasoning.generate_summary)
         return "summary" if wanted and wanted != "none" else "content"
-
-
-async def _nothing() -> None:
-    """Nothing was taken, nothing is given back."""
 
 
 def callable_names(chat: ChatRequest) -> frozenset[str]:

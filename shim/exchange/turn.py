@@ -15,6 +15,7 @@ from shim.core.assembler import Assembler
 from shim.core.deltas import DONE, ChunkReader, Finish, Used, parse_chunk
 from shim.core.sse import encode
 from shim.errors import Fault, cut_stream
+from shim.exchange.locking import Release, release_nothing
 from shim.exchange.recall import Recalled
 from shim.upstream import ChatStream
 from shim.wire.events import Event
@@ -34,10 +35,6 @@ async def keep_nothing(_: Response) -> None:
 
 async def learn_nothing(_: Usage) -> None:
     """For turns whose input was not estimated."""
-
-
-async def release_nothing() -> None:
-    """For turns that hold nothing but their upstream."""
 
 
 @dataclass
@@ -72,7 +69,9 @@ class Turn:
     headers: Mapping[str, str] = field(default_factory=dict)
     keep: Keep = keep_nothing
     learn: Learn = learn_nothing
-    release: Callable[[], Awaitable[None]] = release_nothing
+    release: Release = release_nothing
+    told_at_once: bool = True
+    """Whether events are told as they are given; else whoever stores them first lets go of the turn."""
     scrub: Callable[[Fault], Fault] = lambda fault: fault
     """Takes the upstream's key out of what the upstream said."""
     broken: bool = False
@@ -112,6 +111,8 @@ class Turn:
         """Events that are ready to be told: what must be kept is kept, and the log knows of them."""
         if self.final is not None:
             await self.keep(self.final)
+            if self.told_at_once:
+                await self.let_go()
         self._notice()
         return events
 
@@ -169,14 +170,18 @@ class Turn:
 
     async def aclose(self) -> None:
         """Close the upstream at once; safe to call twice."""
-        release, self.release = self.release, release_nothing
         try:
             await self.chat.aclose()
         finally:
-            await release()
+            await self.let_go()
         learn, self.learn = self.learn, learn_nothing
         if self.final is not None and self.assembler.usage is not None:
             await learn(self.assembler.usage)
+
+    async def let_go(self) -> None:
+        """Give back the conversation's turn: the next one may begin as soon as the end of this one is told."""
+        release, self.release = self.release, release_nothing
+        await release()
 
     def _notice(self) -> None:
         """Keep what the log says."""

@@ -113,12 +113,12 @@ class Call:
             ClientGone: The client left; `work` was cancelled and has ended.
         """
         here = cast("asyncio.Task[None]", asyncio.current_task())
-        gone = False
+        gone = over = False
 
         def left(watched: asyncio.Task[None]) -> None:
             nonlocal gone
             # A server also reports a disconnect after a complete answer: then `work` is only tidying up.
-            if not (watched.cancelled() or self.complete):
+            if not (over or watched.cancelled() or self.complete):
                 gone = True
                 here.cancel()
 
@@ -133,7 +133,7 @@ class Call:
                 logger.exception("A cancelled answer failed.")
             raise ClientGone from None
         finally:
-            watch.remove_done_callback(left)
+            over = True  # a callback may be under way already
             watch.cancel()
 
 

@@ -103,12 +103,15 @@ class Dialer:
         return connection
 
     async def _secured(self, connection: Connection, host: str) -> None:
-        if self._tls is None:
-            self._tls = await asyncio.to_thread(tls_context)
         try:
+            if self._tls is None:
+                self._tls = await asyncio.to_thread(tls_context)
             await connection.secure(self._tls, host.rstrip("."))
         except (OSError, TypeError) as error:
             raise _said(error) from error
+        except BaseException:
+            connection.abort()
+            raise
 
     async def _through(self, route: Route, proxy: httpx.URL) -> Connection:
         try:

@@ -7,6 +7,7 @@ upstream stops working (and billing) for a client that has gone; an answer read 
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self, cast
 
@@ -93,6 +94,7 @@ class ChatStream:
         self.attempts = attempts
         self._body = Body(response, silence_seconds)
         self._done = False
+        self._until = 0.0
 
     def settle(self) -> None:
         """Say that nothing more is wanted: the end of the body is awaited for a moment only."""
@@ -119,8 +121,10 @@ class ChatStream:
         """The next bytes; after `[DONE]` nothing that happens matters any more."""
         if not self._done:
             return await self._body.read()
+        self._until = self._until or time.monotonic() + LINGER_SECONDS
+        left = self._until - time.monotonic()
         with suppress(UpstreamFault):
-            return await self._body.read(LINGER_SECONDS)
+            return await self._body.read(left) if left > 0 else None
         return None
 
     async def _parse(self, reader: PayloadReader, data: bytes | None) -> list[str]:

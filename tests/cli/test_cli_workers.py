@@ -61,6 +61,15 @@ def until(condition):
     return found
 
 
+def rests(pid):
+    """Whether a process waits for something for a while: one that starts, or holds a lock, has work to do."""
+    for _ in range(15):
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+            return False
+        time.sleep(0.02)
+    return True
+
+
 @contextmanager
 def only(worker, among):
     """The others stand still."""
@@ -90,6 +99,7 @@ def serve(grid, tmp_path):
         started.append(process)
         served = Served(process)
         until(lambda: len(served.workers()) == 2)
+        until(lambda: all(map(rests, served.workers())))
         return served
 
     yield start

@@ -6,12 +6,14 @@ import asyncio
 
 import pytest
 
+from shim.ambient import Ambient
 from shim.errors import ClientFault, UpstreamFault
 from shim.exchange import Caller, Exchange
+from shim.exchange.locking import TurnLock
 from shim.settings import Settings
 from shim.simulator import DEFAULT_KEY, Dialect, Hold, SimulatorConfig, Turn, running
 from shim.store import open_store
-from shim.store.records import Page
+from shim.store.records import Conversation, Page
 from shim.upstream import Upstream
 
 TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}}
@@ -108,7 +110,7 @@ class Watching:
 
 
 async def test_a_conversation_stays_locked_for_as_long_as_its_turn_runs_and_not_much_longer(monkeypatch):
-    monkeypatch.setattr("shim.exchange.exchange.LOCK_SECONDS", 0.03)
+    monkeypatch.setattr("shim.exchange.locking.LOCK_SECONDS", 0.03)
     async with running(SimulatorConfig(turns=[Turn(text="a")])) as simulator:
         configured = Settings(upstream=simulator.base_url, key=DEFAULT_KEY)
         upstream, store = Upstream(configured), Watching()
@@ -119,6 +121,63 @@ async def test_a_conversation_stays_locked_for_as_long_as_its_turn_runs_and_not_
         await store.given_back.wait()
         await closing
         await upstream.aclose()
+
+
+async def test_a_conversation_is_free_as_soon_as_its_turns_end_is_told():
+    silent = Turn(text="done", hold=Hold(after=1000))  # the body ends only when its reader leaves
+    async with running(SimulatorConfig(turns=[silent, Turn(text="more")])) as simulator:
+        configured = Settings(upstream=simulator.base_url, key=DEFAULT_KEY, store="memory")
+        upstream, store = Upstream(configured), await open_store(configured)
+        exchange, caller = Exchange(configured, upstream, store), Caller(DEFAULT_KEY)
+        await store.conversations.create(Conversation(exchange.owner(caller), "conv_1", 1))
+        body = {"model": "code-prime", "input": "Hi", "conversation": "conv_1"}
+        turn = await exchange.open(body, caller, "req_1")
+        async for events in turn.events():
+            if events[-1]["type"] == "response.completed":
+                next_one = await exchange.open(body, caller, "req_2")
+                await next_one.aclose()
+                break
+        await turn.aclose()
+        await upstream.aclose()
+        await store.aclose()
+
+
+async def test_a_client_that_leaves_while_the_lock_is_taken_leaves_the_conversation_free():
+    class Slow(Watching):
+        async def lock(self, *given):
+            entered.set()
+            await asyncio.sleep(0.01)
+            return await super().lock(*given)
+
+    entered, store = asyncio.Event(), Slow()
+    lock = TurnLock(store, Ambient(), "owner", "conv_1", "resp_1")
+    taking = asyncio.create_task(lock.take())
+    await entered.wait()
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    assert store.taken.qsize() == 1
+    assert store.given_back.is_set()
+
+
+async def test_no_late_prolongation_locks_a_conversation_again(monkeypatch):
+    monkeypatch.setattr("shim.exchange.locking.LOCK_SECONDS", 0.03)
+    order = []
+
+    class Slow(Watching):
+        async def lock(self, *given):
+            await asyncio.sleep(0.02 if order else 0)
+            order.append("lock")
+            return "locked"
+
+        async def unlock(self, *_):
+            order.append("unlock")
+
+    release = await TurnLock(Slow(), Ambient(), "owner", "conv_1", "resp_1").take()
+    await asyncio.sleep(0.02)  # within the writing of a prolongation
+    await release()
+    await asyncio.sleep(0.05)
+    assert order == ["lock", "lock", "unlock"]
 
 
 async def test_a_store_that_hangs_keeps_no_unstored_answer_from_its_client():

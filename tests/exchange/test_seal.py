@@ -69,3 +69,12 @@ def test_a_secret_that_is_too_short_is_refused(tmp_path, content):
     (tmp_path / "seal.key").write_bytes(content)
     with pytest.raises(OSError, match="too short"):
         kept_secret(tmp_path)
+
+
+def test_a_file_system_without_hard_links_keeps_a_secret_as_well(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("shim.seal.os.link", refuse)
+    assert kept_secret(tmp_path) == kept_secret(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["seal.key"]

@@ -257,6 +257,25 @@ async def test_leaving_awaits_the_end_of_the_work_before_anything_else():
     assert ended.is_set()
 
 
+async def test_a_client_that_leaves_as_the_work_fails_cancels_nothing_later():
+    async def work():
+        await failing.wait()
+        raise RuntimeError("failed by itself")
+
+    async def receive():
+        await failing.wait()
+        return {"type": "http.disconnect"}
+
+    failing = asyncio.Event()
+    call, _ = call_with(None)
+    asyncio.get_running_loop().call_soon(failing.set)
+    with pytest.raises((RuntimeError, ClientGone)):
+        await call.while_connected(receive, work())
+    for _ in range(3):
+        await asyncio.sleep(0)  # a cancellation that came too late would strike here
+    assert asyncio.current_task().cancelling() == 0
+
+
 async def test_a_failure_during_a_cancelled_closing_is_logged(caplog):
     async def work():
         started.set()

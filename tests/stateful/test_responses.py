@@ -210,3 +210,10 @@ def test_store_false_leaves_nothing_behind(start, tmp_path):
     kept = b"".join(each.read_bytes() for each in tmp_path.glob("store.sqlite3*"))
     assert b"secret" not in kept
     assert made.id.encode() not in kept
+
+
+def test_an_empty_text_is_an_input(stack, client):
+    made = client.responses.create(model=MODEL, input="")
+    assert made.status == "completed"
+    again = client.responses.create(model=MODEL, input="", previous_response_id=made.id)
+    assert [item.content[0].text for item in client.responses.input_items.list(again.id)] == [""]

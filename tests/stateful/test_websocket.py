@@ -606,7 +606,7 @@ async def test_a_slow_reader_holds_the_upstream_back():
 
     class EndlessTurn:
         summary = Summary()
-        closed = False
+        closed = told = False
         made = 0
 
         async def events(self):

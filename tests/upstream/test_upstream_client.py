@@ -289,6 +289,20 @@ async def test_after_done_nothing_that_happens_matters(monkeypatch, ends):
         assert await opened(server) == [["[DONE]"]]
 
 
+async def test_signs_of_life_after_done_keep_nobody_waiting(monkeypatch):
+    monkeypatch.setattr("shim.upstream.stream.LINGER_SECONDS", 0.1)
+
+    async def chatter(_, writer):
+        writer.write(HEAD + chunk(b"data: [DONE]\n\n"))
+        while True:
+            writer.write(chunk(b": still here\n\n"))
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with serving(chatter) as server:
+        assert await asyncio.wait_for(opened(server), 5) == [["[DONE]"]]
+
+
 async def test_an_event_without_end_is_a_fault_and_closes(monkeypatch):
     monkeypatch.setattr("shim.upstream.sse.PayloadReader.__init__.__defaults__", (100,))
     assert MAX_EVENT_BYTES == 64 << 20

@@ -1305,4 +1305,5 @@ async def test_authorities_that_cannot_be_read_are_named(monkeypatch, tmp_path):
         up = upstream(server.url(host="127.0.0.1").replace("http:", "https:"))
         with pytest.raises(UpstreamFault, match="SSL_CERT_FILE"):
             await up.open(b"{}", KEY)
+        await asyncio.wait_for(server.client_left.wait(), 5)  # no connection is left behind
         await up.aclose()
