@@ -135,13 +135,13 @@ def request_phases(body: bytes) -> list[tuple[str, float]]:
         ("parse the JSON (bodies.json_object)", timed(lambda: json_object(body))),
         ("  of which from_json", timed(lambda: from_json(body, allow_inf_nan=False))),
         (
-            "all of Exchange.ask (validates twice, recalls)",
+            "all of Exchange.ask (validates, recalls)",
             timed(lambda: loop.run_until_complete(made.ask(parsed, Caller(), "req_1"))),
         ),
         ("  of which one validation (read_request)", timed(lambda: read_request(parsed))),
         ("translate (request.to_chat)", timed(lambda: to_chat(request, target()))),
         ("encode the chat request (to_json)", timed(lambda: to_json(chat))),
-        ("estimate its tokens (estimate_tokens)", timed(lambda: estimate_tokens(chat))),
+        ("  apart, once a second at most: estimate_tokens", timed(lambda: estimate_tokens(chat))),
         ("the template (echo.response_template)", timed(lambda: response_template(request, parsed, "r", 1))),
     ]
     loop.close()
