@@ -1,58 +1,11 @@
 """Two real processes on one database: one is killed in the middle of a job."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 from contextlib import ExitStack
 
-import httpx
 import pytest
-from background_stage import PATIENCE, begin, check, ended, events_of, follow, retrieve, stream, until
+from background_stage import Served, begin, check, ended, events_of, follow, retrieve, stream, until
 
-from shim.simulator import DEFAULT_KEY, Hold, Turn, run_in_thread
-
-SERVE = (sys.executable, "-P", "-c", "from shim.cli import main; main()", "serve", "--quiet", "--port")
-
-
-class Replica:
-    """One `grid-shim serve`."""
-
-    def __init__(self, url, grid):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        environment = {
-            **os.environ,
-            "GRID_SHIM_STORE": url,
-            "GRID_SHIM_STORE_UPGRADE": "true",
-            "GRID_SHIM_UPSTREAM": grid.base_url,
-            "GRID_SHIM_KEY": DEFAULT_KEY,
-            "GRID_SHIM_SEAL_KEY": "replicas",
-            "GRID_SHIM_BACKGROUND_LEASE_SECONDS": "2",
-        }
-        self.process = subprocess.Popen([*SERVE, str(port)], env=environment, stderr=subprocess.DEVNULL)
-        self.http = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}/v1",
-            headers={"authorization": "Bearer alice"},
-            timeout=PATIENCE,
-            trust_env=False,
-        )
-
-    def up(self):
-        try:
-            return self.http.get("/models").status_code == httpx.codes.OK
-        except httpx.TransportError:
-            return False
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(PATIENCE)
-
-    def close(self):
-        self.http.close()
-        self.kill()
+from shim.simulator import Hold, Turn, run_in_thread
 
 
 @pytest.fixture
@@ -69,7 +22,9 @@ def replicas(store, grid):
     with ExitStack() as running:
         started = []
         for _ in range(2):
-            replica = Replica(store, grid)
+            replica = Served(
+                grid, store=store, store_upgrade=True, seal_key="replicas", background_lease_seconds=2
+            )
             running.callback(replica.close)
             until(replica.up)
             started.append(replica)

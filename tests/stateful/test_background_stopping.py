@@ -1,51 +1,25 @@
 """A process that is asked to end while clients follow its background responses: their streams end in order."""
 
-import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 
 import httpx
 import pytest
-from background_stage import PATIENCE, begin, follow, until
+from background_stage import PATIENCE, Served, begin, follow, until
 
-from shim.simulator import DEFAULT_KEY, Hold, Turn, run_in_thread
-
-SERVE = (sys.executable, "-P", "-c", "from shim.cli import main; main()", "serve", "--quiet", "--port")
+from shim.simulator import Hold, Turn, run_in_thread
 
 
-class Endpoint:
-    """One `grid-shim serve` on an SQLite file, and what it says on standard error."""
+class Endpoint(Served):
+    """One on an SQLite file, and what it says on standard error."""
 
     def __init__(self, folder, grid, drain_seconds):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        environment = {
-            **os.environ,
-            "GRID_SHIM_STORE": f"sqlite:///{folder}/store.db",
-            "GRID_SHIM_UPSTREAM": grid.base_url,
-            "GRID_SHIM_KEY": DEFAULT_KEY,
-            "GRID_SHIM_BACKGROUND_DRAIN_SECONDS": str(drain_seconds),
-        }
         self._log = folder / "stderr"
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen([*SERVE, str(port)], env=environment, stderr=log)
-        self.http = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}/v1",
-            headers={"authorization": "Bearer alice"},
-            timeout=PATIENCE,
-            trust_env=False,
-        )
-
-    def up(self):
-        try:
-            return self.http.get("/models").status_code == httpx.codes.OK
-        except httpx.TransportError:
-            return False
+            super().__init__(
+                grid, log, store=f"sqlite:///{folder}/store.db", background_drain_seconds=drain_seconds
+            )
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -54,11 +28,6 @@ class Endpoint:
         """What it said, once it has ended."""
         self.process.wait(PATIENCE)
         return self._log.read_text()
-
-    def close(self):
-        self.http.close()
-        self.process.kill()
-        self.process.wait(PATIENCE)
 
 
 @pytest.fixture

@@ -3,24 +3,12 @@
 import OpenAI from "openai";
 import { zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
+import { add } from "./add.mjs";
 
 const [scenario, baseURL] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey: "any", maxRetries: 0 });
 const model = "code-prime";
 const tell = (value) => console.log(JSON.stringify(value));
-
-const add = {
-  type: "function",
-  name: "add",
-  description: "Adds two numbers.",
-  parameters: {
-    type: "object",
-    properties: { a: { type: "integer" }, b: { type: "integer" } },
-    required: ["a", "b"],
-    additionalProperties: false,
-  },
-  strict: true,
-};
 
 async function fault(act) {
   try {

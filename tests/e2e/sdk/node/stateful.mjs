@@ -3,6 +3,7 @@
 // tells that the client left a stream.
 import OpenAI from "openai";
 import { ResponsesWS } from "openai/resources/responses/ws";
+import { add } from "./add.mjs";
 
 const [scenario, baseURL] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey: "any", maxRetries: 0 });
@@ -12,18 +13,6 @@ const tell = (value) => console.log(JSON.stringify(value));
 const user = (content) => ({ role: "user", content });
 const ask = (input, more) => responses.create({ model, input, ...more });
 const textOf = (item) => item.content[0].text;
-
-const add = {
-  type: "function",
-  name: "add",
-  parameters: {
-    type: "object",
-    properties: { a: { type: "integer" }, b: { type: "integer" } },
-    required: ["a", "b"],
-    additionalProperties: false,
-  },
-  strict: true,
-};
 
 async function fault(act) {
   try {
