@@ -236,7 +236,7 @@ def ratios(all_figures: Sequence[Figures]) -> str:
     by_name = {each.name: each for each in all_figures}
     shim = by_name.get("shim")
     lines = []
-    for name in ("pass-through", "litellm"):
+    for name in ("pass-through", "codex-relay", "litellm"):
         other = by_name.get(name)
         if shim and other:
             parts = (

@@ -10,7 +10,7 @@ import time
 import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.load import CHAT, RESPONSES, Dialect
@@ -19,6 +19,7 @@ from bench.upstream import MODELS
 
 CACHE = ROOT / "build"
 LITELLM = "litellm[proxy]"
+CODEX_RELAY = "codex-relay"
 START_SECONDS = 120.0
 SHIM = (sys.executable, "-c", "from shim.cli import main; main()")
 """`grid-shim`, of this tree."""
@@ -79,6 +80,12 @@ def litellm_command(port: int, upstream: str, folder: Path) -> Sequence[str]:
     )
 
 
+def codex_relay_command(port: int, upstream: str, folder: Path) -> Sequence[str]:  # noqa: ARG001 -- a `Command`
+    """The Rust bridge, as it starts by default; it keeps its history in memory."""
+    program = str(CACHE / "bench-codex-relay" / "bin" / "codex-relay")
+    return (program, "--port", str(port), "--upstream", upstream, "--api-key", "bench")
+
+
 def install(name: str, package: str) -> Path:
     """A virtual environment of its own with a package, made once; its folder of programs.
 
@@ -105,6 +112,12 @@ CONTENDERS = {
         Contender("pass-through", CHAT, passthrough_command),
         Contender("shim", RESPONSES, shim_command),
         Contender("shim-stored", RESPONSES, shim_command, store=True),
+        Contender(
+            "codex-relay",
+            replace(RESPONSES, whole=b'"output_text"'),  # its unstreamed answers have no status
+            codex_relay_command,
+            prepare=lambda: (install("codex-relay", CODEX_RELAY), None)[1],
+        ),
         Contender(
             "litellm",
             RESPONSES,

@@ -25,7 +25,7 @@ from pydantic_core import from_json, to_json
 from bench.upstream import chunk, ending, opening, pieces
 from shim.ambient import Ambient
 from shim.core.assembler import Assembler, Shape
-from shim.core.deltas import DONE, ChunkReader, Delta, parse_chunk
+from shim.core.deltas import DONE, ChunkReader, Delta
 from shim.core.echo import response_template
 from shim.core.estimate import estimate_tokens
 from shim.core.profile import PRESETS, Instrument
@@ -204,7 +204,7 @@ def fresh(stream: Stream) -> tuple[ChunkReader, Assembler]:
 
 
 def delta_phases(stream: Stream, each: int) -> list[float]:
-    """Seconds of each step over all deltas: split, parse, read, tell, encode."""
+    """Seconds of each step over all deltas: split, read, tell, encode."""
     reads = [b"".join(stream.events[at : at + each]) for at in range(0, len(stream.events), each)]
 
     def split() -> list[list[str]]:
@@ -212,11 +212,10 @@ def delta_phases(stream: Stream, each: int) -> list[float]:
         return [reader.feed(data) for data in reads]
 
     payloads = [payload for batch in split() for payload in batch if payload != DONE]
-    chunks = [parse_chunk(payload) for payload in payloads]
 
     def read() -> list[list[Delta]]:
         reader = fresh(stream)[0]
-        return [reader.read(one) for one in chunks]
+        return [reader.hear(payload) for payload in payloads]
 
     deltas = read()
 
@@ -229,7 +228,6 @@ def delta_phases(stream: Stream, each: int) -> list[float]:
         timed(work)
         for work in (
             split,
-            lambda: list(map(parse_chunk, payloads)),
             read,
             tell,
             lambda: list(map(encode, told)),
@@ -243,7 +241,7 @@ def answered(stream: Stream, each: int) -> int:
     for at in range(0, len(stream.events), each):
         for payload in splitter.feed(b"".join(stream.events[at : at + each])):
             done = payload == DONE
-            events = assembler.finish() if done else assembler.feed(reader.read(parse_chunk(payload)))
+            events = assembler.finish() if done else assembler.feed(reader.hear(payload))
             size += len(b"".join(map(encode, events)))
     return size
 
@@ -269,7 +267,7 @@ def show_requests(large: int) -> None:
 def show_deltas() -> None:
     """The way of one delta."""
     for each in (1, READ_EVENTS):
-        print(f"\nus a delta, {each} a read:   split   parse    read    tell  encode     sum")
+        print(f"\nus a delta, {each} a read:   split    read    tell  encode     sum")
         for stream in streams():
             parts = [seconds / len(stream.events) * 1e6 for seconds in delta_phases(stream, each)]
             print(f"  {stream.name:24}" + "".join(f"{part:8.2f}" for part in (*parts, sum(parts))))

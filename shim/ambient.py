@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import time
+from collections import deque
 
-ID_BYTES = 25
-"""Random bytes in an id: 50 hexadecimal digits, as the API's own ids have."""
+ID_DIGITS = 50
+"""Hexadecimal digits in an id, as the API's own ids have."""
+
+DRAWN = 64
+"""Tokens drawn at a time: each draw is a system call, which costs more than all else about an id."""
+
+_tokens: deque[str] = deque()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_tokens.clear)  # or two processes would give the same ids
 
 PADDED_TO = 16
 """Deltas are padded to a multiple of this many characters, so that their length tells little."""
@@ -25,12 +34,22 @@ class Ambient:
 
     def new_id(self, prefix: str) -> str:
         """An unguessable id."""
-        return f"{prefix}_{secrets.token_hex(ID_BYTES)}"
+        return f"{prefix}_{token()}"
 
     def padding(self, length: int) -> str:
         """Random text that fills a delta of `length` characters up to a multiple of `PADDED_TO`."""
         start = int(random.random() * _ALPHABET_SPAN)  # noqa: S311 -- noise, not a secret
         return _NOISE[start : start + PADDED_TO - length % PADDED_TO]
+
+
+def token() -> str:
+    """Unguessable hexadecimal digits, `ID_DIGITS` of them; safe on every thread."""
+    while True:
+        try:
+            return _tokens.popleft()
+        except IndexError:
+            drawn = secrets.token_hex(DRAWN * ID_DIGITS // 2)
+            _tokens.extend(drawn[start : start + ID_DIGITS] for start in range(0, len(drawn), ID_DIGITS))
 
 
 def monotonic() -> float:

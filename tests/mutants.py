@@ -40,6 +40,7 @@ LAWS = "tests/laws/test_laws_response.py"
 NAIVE = f"{LAWS}::test_the_stream_obeys_the_grammar_and_says_what_a_naive_reader_predicts"
 FORMS = f"{LAWS}::test_two_wire_forms_of_one_script_give_the_same_response"
 CHUNKS = "tests/laws/test_laws_chunks.py"
+PAYLOADS = "tests/laws/test_laws_forms.py"
 FAULTS = "tests/laws/test_laws_faults.py"
 TEXT = "tests/laws/test_laws_text.py"
 CLIENTS = "tests/laws/test_laws_clients.py"
@@ -302,6 +303,76 @@ MUTANTS = [
     Mutant("first-data-line-lost", "upstream/sse.py", "        self._decoded(kept)\n", "", SSE),
     Mutant("data-line-kept-within-an-event", "upstream/sse.py", "self._between and line", "line", SSE),
     Mutant("kept-line-not-counted", "upstream/sse.py", "len(self._kept) + self", "self", SSE),
+    Mutant("plain-events-with-cr", "upstream/sse.py", 'b"\\r" in data or ', "", SSE),
+    Mutant(
+        "plain-events-not-counted",
+        "upstream/sse.py",
+        'or data.count(b"\\n") != len(events) * len(END)',
+        "",
+        SSE,
+    ),
+    Mutant("plain-events-after-half-a-line", "upstream/sse.py", " or self._lines.waiting:", ":", SSE),
+    Mutant(
+        "plain-events-within-an-event",
+        "upstream/sse.py",
+        "if not (self._between and data",
+        "if not (data",
+        SSE,
+    ),
+    Mutant(
+        "heartbeat-while-a-piece-is-sent",
+        "http/stream.py",
+        "                        self._relaying = True\n",
+        "",
+        "tests/http/test_http_stream.py",
+    ),
+    Mutant(
+        "piece-overtakes-a-heartbeat",
+        "http/stream.py",
+        "if self._beating.locked():\n                        async",
+        "if None:\n                        async",
+        "tests/http/test_http_stream.py",
+    ),
+    Mutant(
+        "forked-processes-share-ids",
+        "ambient.py",
+        "    os.register_at_fork(after_in_child=_tokens.clear)",
+        "    os.register_at_fork(before=_tokens.copy)",
+        "tests/exchange/test_exchange_ambient.py",
+    ),
+    # -- chunks that repeat
+    Mutant("form-overlaps", "core/chunks.py", "start > end or ", "", PAYLOADS),
+    Mutant(
+        "form-not-probed",
+        "core/chunks.py",
+        "probed is None or probed.text != _PROBE or spoken.text == _PROBE",
+        "probed is None",
+        PAYLOADS,
+    ),
+    Mutant(
+        "form-outlives-another-chunk",
+        "core/deltas.py",
+        "        self._form = None\n        chunk",
+        "        chunk",
+        PAYLOADS,
+    ),
+    Mutant(
+        "form-after-the-finish",
+        "core/deltas.py",
+        "if len(deltas) == 1 and self._trials and not self.finished:",
+        "if len(deltas) == 1 and self._trials:",
+        PAYLOADS,
+    ),
+    Mutant(
+        "form-with-a-legacy-call",
+        "core/chunks.py",
+        'if len(said) != 1 or isinstance(delta.get("function_call"), dict):',
+        "if len(said) != 1:",
+        PAYLOADS,
+    ),
+    Mutant(
+        "form-forgets-the-call", "core/deltas.py", "_Entry(_index(form.place), ", "_Entry(None, ", PAYLOADS
+    ),
     # -- text in pieces
     Mutant(
         "tag-not-held-back",

@@ -147,7 +147,8 @@ class Assembler:
 
     def feed(self, deltas: list[Delta]) -> list[Event]:
         """The model said more."""
-        self._enter("feed")
+        if TRANSITIONS.get((self.state, "feed")) != self.state:
+            self._enter("feed")
         for delta in deltas:
             self._feed(delta)
         return self._take()
@@ -207,6 +208,8 @@ class Assembler:
 
     def _feed(self, delta: Delta) -> None:
         match delta:
+            case Text() if self._open_key is None and self.shape.compact is None:
+                self._message().grow_text(delta.text, delta.logprobs)
             case Served():
                 self.served = delta
             case Used():

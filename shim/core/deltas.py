@@ -8,14 +8,14 @@ anywhere or nowhere. What no reading can save raises `UpstreamFault`; nothing el
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isnan
 from typing import Any, Literal
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
+from shim.core.chunks import Form, form_of, parse_chunk
 from shim.core.dialects import LeftCall, left_calls
 from shim.core.faults import clean, fault_from_error
 from shim.core.jsonstrings import StringScanner, scrubbed
@@ -105,29 +105,6 @@ class Finish:
 Delta = Text | ReasoningText | RefusalText | Citation | CallStart | CallArguments | Served | Used | Finish
 
 
-def parse_chunk(payload: str) -> Json:
-    """Parse one SSE payload.
-
-    Raises:
-        UpstreamFault: It is no JSON object.
-    """
-    try:
-        chunk = from_json(payload)
-    except ValueError:
-        chunk = _parse_leniently(payload)
-    if not isinstance(chunk, dict):
-        raise UpstreamFault("The upstream sent something that is not a chat completion chunk.")
-    return chunk
-
-
-def _parse_leniently(payload: str) -> Any:
-    """JSON with lone surrogates, which only the standard library accepts."""
-    try:
-        return json.loads(payload)
-    except (ValueError, RecursionError):
-        raise UpstreamFault("The upstream sent a chunk that is not JSON.") from None
-
-
 _REASONS: dict[FinishReason, str] = {
     "stop": "stop stopped stop_sequence stop_token tool_call tool_calls tool_use function_call eos eos_token end_turn end "
     "done complete completed finish finished normal",
@@ -212,6 +189,8 @@ _ASIDE = ("think", "call")
 """States of the tag splitter in which content is not the answer's text."""
 _RARE = frozenset({"annotations", "refusal", "tool_calls", "function_call"})
 """What a delta may hold beside text and reasoning."""
+_TRIALS = 4
+"""Forms that are made in vain before no more are: some suppliers' chunks never repeat."""
 
 
 @dataclass(slots=True)
@@ -236,11 +215,43 @@ class ChunkReader:
     _said: tuple[str | None, str | None] = (None, None)
     _beginnings: frozenset[str] = field(init=False)
     _touched: _Call | None = None
+    _form: Form | None = None
+    _trials: int = _TRIALS
 
     def __post_init__(self) -> None:
         self._tags = TagSplitter(self._is_call if self.names else None)
         ordered = sorted(self.names)
         self._beginnings = frozenset(name for name, other in pairwise(ordered) if other.startswith(name))
+
+    def hear(self, payload: str) -> list[Delta]:
+        """The deltas of a payload: those of `read`, at less cost where it repeats the one before with another text.
+
+        Raises:
+            UpstreamFault: It is no chunk, reports an error, or cannot be understood.
+        """
+        if self._form is not None and (said := self._form.said(payload)) is not None:
+            self._trials = _TRIALS
+            return self._again(self._form, said)
+        self._form = None
+        chunk = parse_chunk(payload)
+        deltas = self.read(chunk)
+        if len(deltas) == 1 and self._trials and not self.finished:
+            self._form = form_of(payload, chunk)
+            self._trials -= self._form is not None
+        return deltas
+
+    def _again(self, form: Form, said: str) -> list[Delta]:
+        """More of what the last chunk said."""
+        deltas: list[Delta] = []
+        if form.kind == "arguments":
+            self._route(self._tags.release(), deltas)
+            self._touched = None
+            self._tool_call(_Entry(_index(form.place), "", "", said), deltas)
+        elif said and form.kind == "text":
+            self._add_text(said, deltas)
+        elif said:
+            self._add_reasoning(said, deltas)
+        return deltas
 
     def read(self, chunk: Json) -> list[Delta]:
         """The deltas of a chunk, or of a whole completion.

@@ -190,7 +190,8 @@ class Exchange:
             request = read_request(recalled.body)
         if not (isinstance(request.input, str) or request.input or recalled.earlier):
             raise missing("input")
-        recalled = replace(recalled, notes=(*prompted.notes, *recalled.notes))
+        if prompted.notes:
+            recalled = replace(recalled, notes=(*prompted.notes, *recalled.notes))
         return Asked(request, recalled, caller, owner, request_id)
 
     async def _current(self, asked: Asked) -> Asked:
@@ -219,7 +220,9 @@ class Exchange:
         notes = asked.recalled.notes
         if model != request.model:
             notes = (f"model: {request.model!r} stands for {model!r}", *notes)
-        return replace(translation, notes=(*notes, *translation.notes)), instrument
+        if notes:
+            translation = replace(translation, notes=(*notes, *translation.notes))
+        return translation, instrument
 
     async def _accepted(self, asked: Asked) -> Accepted:
         """Send the request; with `context_management` compacted first, if it has grown too long."""

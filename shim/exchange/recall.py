@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -52,6 +52,20 @@ ID_PREFIXES = {
 
 HAVE_STATUS = frozenset({"message"}) | {kind for kind in ID_PREFIXES if kind.endswith(("_call", "_output"))}
 """Types of items that the API lists with a status."""
+
+
+@dataclass(slots=True)
+class Once:
+    """Makes items when they are first asked for. As `functools.cache`, which costs more than most calls of it save."""
+
+    make: Callable[[], tuple[Json, ...]]
+    made: tuple[Json, ...] | None = None
+
+    def __call__(self) -> tuple[Json, ...]:
+        """The items, the same ones each time."""
+        if self.made is None:
+            self.made = self.make()
+        return self.made
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +128,7 @@ class Recall:
         fresh, notes = _without_repeats(whole, await self.dereferenced(given))
         shown = _managed(body, fresh)
         resolved = body if shown is given else {**body, "input": shown}
-        own = cache(partial(self._identified_all, whole, fresh))
+        own = Once(partial(self._identified_all, whole, fresh))
         notes = (*self._notes, *notes)
         return Recalled(
             resolved,

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from shim.ambient import monotonic
 from shim.core.assembler import Assembler
-from shim.core.deltas import DONE, ChunkReader, Finish, Used, parse_chunk
+from shim.core.deltas import DONE, ChunkReader, Finish, Used
 from shim.core.sse import encode
 from shim.errors import Fault, cut_stream
 from shim.exchange.locking import Release, release_nothing
@@ -27,6 +28,14 @@ Keep = Callable[[Response], Awaitable[None]]
 
 Learn = Callable[[Usage], Awaitable[None]]
 """Takes what the upstream reported; never raises."""
+
+
+Told = TypeVar("Told")
+"""What events are told as."""
+
+
+def _encoded(events: list[Event]) -> bytes:
+    return b"".join(map(encode, events))
 
 
 async def keep_nothing(_: Response) -> None:
@@ -87,34 +96,44 @@ class Turn:
         """The response once it has ended."""
         return self.assembler.final
 
-    async def events(self) -> AsyncGenerator[list[Event], None]:
+    def events(self) -> AsyncGenerator[list[Event], None]:
         """`created` and `in_progress` at once, then the events of one upstream read after the other.
 
         Ends after exactly one terminal event; never raises but for cancellation. After the terminal event it waits a
         moment for the end of the upstream's body, which saves the connection.
         """
-        yield self.assembler.start()
+        return self._told_as(list)
+
+    def reads(self) -> AsyncGenerator[bytes, None]:
+        """The same as bytes of a server-sent event stream, whole events only."""
+        return self._told_as(_encoded)
+
+    async def _told_as(self, form: Callable[[list[Event]], Told]) -> AsyncGenerator[Told, None]:
+        yield form(self.assembler.start())
         try:
             async with aclosing(self.chat.reads()) as reads:
                 async for payloads in reads:
                     if self.final is None and (events := self._read(payloads)):
-                        yield await self._told(events)
+                        if self.final is not None:
+                            await self._kept()
+                        self._notice()
+                        yield form(events)
                     if self.broken:
                         break
             last = [] if self.final else self.assembler.finish()
         except Fault as fault:
             last = [] if self.final else self._broken(fault)
         if last:
-            yield await self._told(last)
+            await self._kept()
+            self._notice()
+            yield form(last)
 
-    async def _told(self, events: list[Event]) -> list[Event]:
-        """Events that are ready to be told: what must be kept is kept, and the log knows of them."""
+    async def _kept(self) -> None:
+        """Keep the response, before its end is told."""
         if self.final is not None:
             await self.keep(self.final)
             if self.told_at_once:
                 await self.let_go()
-        self._notice()
-        return events
 
     def _read(self, payloads: Iterable[str]) -> list[Event]:
         """The events of one read; `[DONE]` ends the response, and so does a fault, after what came before it."""
@@ -123,7 +142,7 @@ class Turn:
             for payload in payloads:
                 if payload == DONE:
                     return events + self.assembler.finish()
-                if deltas := self.reader.read(parse_chunk(payload)):
+                if deltas := self.reader.hear(payload):
                     events += self.assembler.feed(deltas)
                 if self.reader.finished and any(isinstance(delta, Used) for delta in deltas):
                     self.chat.settle()  # nothing else can come: some upstreams neither say so nor end the body
@@ -143,15 +162,9 @@ class Turn:
             return self.assembler.finish()
         return self.assembler.fail(self.scrub(fault))
 
-    async def reads(self) -> AsyncGenerator[bytes, None]:
-        """The same as bytes of a server-sent event stream, whole events only."""
-        async with aclosing(self.events()) as batches:
-            async for events in batches:
-                yield b"".join(map(encode, events))
-
     def heartbeat(self) -> bytes:
         """A further `response.in_progress`, numbered in sequence; empty before the start or after the end."""
-        return b"".join(map(encode, self.assembler.heartbeat()))
+        return _encoded(self.assembler.heartbeat())
 
     async def response(self) -> Response:
         """The whole response of a request that was not streamed.

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
-from shim.ambient import monotonic
+from shim.ambient import monotonic, token
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 SCOPE_KEY = "shim.call"
 DEFAULT_RETRY_AFTER = b"1"
+REQUEST_ID_DIGITS = 32
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class ClientGone(Exception):
 
 def new_request_id() -> str:
     """An id in the form of OpenAI's `x-request-id`."""
-    return f"req_{secrets.token_hex(16)}"
+    return f"req_{token()[:REQUEST_ID_DIGITS]}"
 
 
 @dataclass
@@ -81,7 +81,9 @@ class Call:
         """
 
         async def stamping(message: Message) -> None:
-            if message["type"].endswith("http.response.start"):
+            if message["type"] == "http.response.body":
+                self.complete = not message.get("more_body", False)
+            elif message["type"].endswith("http.response.start"):
                 self.status = message["status"]
                 message = {**message, "headers": [*message.get("headers", ()), *self._headers(message)]}
             elif not message.get("more_body", False):

@@ -35,6 +35,9 @@ def configure_logging(settings: Settings) -> None:
     _direct("shim", handler, level)
     _direct("uvicorn", handler, level if settings.log_level in {"debug", "error"} else "WARNING")
     logging.getLogger("uvicorn.access").disabled = True  # ours says more
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = (
+        False  # nor does any line say these
+    )
 
 
 def _direct(name: str, handler: logging.Handler, level: str) -> None:
@@ -58,7 +61,10 @@ def log_call(call: Call) -> None:
     level = logging.DEBUG if call.path in QUIET_PATHS else logging.INFO
     if access.isEnabledFor(level):
         fields = call_fields(call)
-        access.log(level, "%s", call_line(fields), extra={"fields": fields})
+        # Made here, as the logger would look up where in the code this is, which no line says.
+        record = logging.LogRecord(access.name, level, "", 0, call_line(fields), None, None)
+        vars(record)["fields"] = fields
+        access.handle(record)
 
 
 def call_fields(call: Call) -> dict[str, Any]:

@@ -59,7 +59,8 @@ class EventStream:
         """
         self._turn = turn
         self._keepalive = keepalive_seconds
-        self._sending = asyncio.Lock()
+        self._beating = asyncio.Lock()  # held while a heartbeat is sent
+        self._relaying = False  # whether a piece is, before which no heartbeat may slip in
         self._last_sent = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI's signature
@@ -67,7 +68,8 @@ class EventStream:
         headers = {**safe_headers(self._turn.headers), **SSE_HEADERS}
         await send({"type": "http.response.start", "status": 200, "headers": raw(headers)})
         async with self._heartbeats(send):
-            if not await self._relay(send):
+            # A task of its own: each piece would else be woken up through every layer around this one.
+            if not await asyncio.create_task(self._relay(send)):
                 Call.of(scope).outcome = "broken"
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -76,8 +78,13 @@ class EventStream:
         try:
             async with contextlib.aclosing(self._turn.reads()) as reads:
                 async for piece in reads:
-                    async with self._sending:
+                    if self._beating.locked():
+                        async with self._beating:
+                            await self._put(piece, send)
+                    else:
+                        self._relaying = True
                         await self._put(piece, send)
+                        self._relaying = False
         except ClientGone:
             raise
         except Exception:
@@ -85,6 +92,8 @@ class EventStream:
             return False
         else:
             return True
+        finally:
+            self._relaying = True  # no heartbeat begins any more
 
     async def _put(self, piece: bytes, send: Send) -> None:
         if piece:
@@ -107,10 +116,10 @@ class EventStream:
         self._last_sent = clock()
         while True:
             await asyncio.sleep(self._last_sent + self._keepalive - clock())
-            if self._sending.locked():  # a slow client is not silence; do not queue up behind the piece
-                self._last_sent = clock()
+            if self._relaying or self._beating.locked():
+                self._last_sent = clock()  # a slow client is not silence; do not queue up behind the piece
             elif clock() - self._last_sent >= self._keepalive:
-                async with self._sending:
+                async with self._beating:
                     await self._put(self._turn.heartbeat(), send)
 
 

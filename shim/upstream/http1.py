@@ -73,8 +73,15 @@ class Answer(httpx.AsyncByteStream):
         Raises:
             httpx.TransportError: The connection broke, or nothing came for too long; after what came before.
         """
-        if not self.ready:
-            await self._more()
+        if not (self._parts or self._complete or self._trouble):
+            self._asked = self._loop.time()
+            if self._watch is None:
+                self._watch = self._loop.call_at(self._asked + self._silence, self._check)
+            self._reader = self._loop.create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
         if self._parts:
             return self._taken()
         if self._trouble and not self._complete:
@@ -92,16 +99,6 @@ class Answer(httpx.AsyncByteStream):
         self._wake()
         self._parser = None  # it refers back here: no cycle is left to the garbage collector
         self._connection.leave(self, whole=self._complete)
-
-    async def _more(self) -> None:
-        self._asked = self._loop.time()
-        if self._watch is None:
-            self._watch = self._loop.call_at(self._asked + self._silence, self._check)
-        self._reader = self._loop.create_future()
-        try:
-            await self._reader
-        finally:
-            self._reader = None
 
     def _taken(self) -> bytes:
         data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)

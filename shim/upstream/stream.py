@@ -111,28 +111,23 @@ class ChatStream:
         reader = PayloadReader()
         data: bytes | None = b""
         while data is not None:
-            data = await self._next()
-            payloads = await self._parse(reader, data)
+            data = await (self._last() if self._done else self._body.read())
+            try:
+                payloads = reader.finish() if data is None else reader.feed(data)
+            except UpstreamFault:
+                await self.aclose()
+                raise
             if payloads:
                 self._done = self._done or DONE in payloads
                 yield payloads
 
-    async def _next(self) -> bytes | None:
-        """The next bytes; after `[DONE]` nothing that happens matters any more."""
-        if not self._done:
-            return await self._body.read()
+    async def _last(self) -> bytes | None:
+        """What comes after `[DONE]`, where nothing that happens matters any more."""
         self._until = self._until or time.monotonic() + LINGER_SECONDS
         left = self._until - time.monotonic()
         with suppress(UpstreamFault):
             return await self._body.read(left) if left > 0 else None
         return None
-
-    async def _parse(self, reader: PayloadReader, data: bytes | None) -> list[str]:
-        try:
-            return reader.finish() if data is None else reader.feed(data)
-        except UpstreamFault:
-            await self.aclose()
-            raise
 
     async def aclose(self) -> None:
         """Close the connection to the upstream at once."""

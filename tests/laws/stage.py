@@ -10,7 +10,8 @@ from script import TOOLS, Script, Telling
 from wireforms import Form, body, payloads, reads
 
 from shim.core.assembler import Assembler, Shape
-from shim.core.deltas import ChunkReader, parse_chunk
+from shim.core.chunks import parse_chunk
+from shim.core.deltas import ChunkReader
 from shim.core.echo import response_template
 from shim.core.tools import Toolbox
 from shim.core.validation import read_request

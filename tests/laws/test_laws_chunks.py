@@ -8,7 +8,8 @@ from script import TOOLS, Telling
 from stage import CHAT_NAMES, assembler, delta, entry, final, tell, toolbox
 
 from shim.core.calls import CALL_BUILDERS
-from shim.core.deltas import IMPOSSIBLE_LOGPROB, CallArguments, ChunkReader, Text, parse_chunk, read_usage
+from shim.core.chunks import parse_chunk
+from shim.core.deltas import IMPOSSIBLE_LOGPROB, CallArguments, ChunkReader, Text, read_usage
 from shim.core.dialects import left_calls
 from shim.errors import UpstreamFault
 

@@ -14,7 +14,8 @@ from test_laws_clients import OURS
 from wireforms import body, forms, payloads, reads
 
 from shim.core.assembler import TRANSITIONS, IllegalTransitionError
-from shim.core.deltas import ChunkReader, Finish, Text, parse_chunk
+from shim.core.chunks import parse_chunk
+from shim.core.deltas import ChunkReader, Finish, Text
 from shim.core.jsonstrings import StringScanner
 from shim.core.sse import encode
 from shim.core.text import TagSplitter, Unfence
@@ -443,7 +444,7 @@ def test_a_long_call_costs_the_same_for_each_further_piece(monkeypatch, name, he
         StringScanner, "feed", lambda self, piece: (scanned.append(len(piece)), original(self, piece))[1]
     )
     monkeypatch.setattr(
-        "shim.core.deltas.from_json", lambda text: (scanned.append(len(text)), json.loads(text))[1]
+        "shim.core.chunks.from_json", lambda text: (scanned.append(len(text)), json.loads(text))[1]
     )
     again = {key: {"name": name, "call_id": "call_1"}[key] for key in again}
     reader, told = ChunkReader(frozenset(CHAT_NAMES.values())), assembler(Telling(obfuscation=False))

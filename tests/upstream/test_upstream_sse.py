@@ -39,6 +39,7 @@ BODIES = {
     b"data\n\ndata:\n\ndata: \n\n": [],
     b"data: a\nevent: x\n\ndata:b\ndata: c\n\n": ["a", "b\nc"],
     b"data: \ndata: a\n\n": ["\na"],
+    b"data: a\rdata: b\n\n": ["a\nb"],
     b"id: 7\n\ndata: a\nid: 8\n\n\n\ndata: b\n\n": ["a", "b"],
     b"": [],
     b"\n\n": [],
@@ -57,6 +58,14 @@ BODIES = {
 def test_a_body_is_read_whole_and_byte_by_byte_alike(body, expected):
     assert payloads(body) == expected
     assert payloads(*(body[place : place + 1] for place in range(len(body)))) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [(b"data: a", ["adata: b"]), (b"data: a\n", ["a\nb"]), (b"id: 1\n", ["b"]), (b"data: a\n\n", ["a", "b"])],
+)
+def test_a_whole_event_in_a_read_of_its_own_may_belong_to_what_came_before(before, expected):
+    assert payloads(before, b"data: b\n\n") == expected
 
 
 @given(st.sampled_from(sorted(BODIES)), st.lists(st.integers(0, 100)))
