@@ -1,7 +1,7 @@
 """Every setting once: its name, type, default and what it is for.
 
 Each comes from the command line, the environment (`GRID_SHIM_<NAME>`), a TOML file or the default, in this
-order. The environment is read here and nowhere else.
+order. The environment is read here and nowhere else. Those that are limits stand in `shim.limits`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from shim.core.profile import PRESETS, Profile
 from shim.hosts import normalised
+from shim.limits import Limits
 
 PREFIX = "GRID_SHIM_"
 CONFIG_FILE_VARIABLE = "GRID_SHIM_CONFIG"
@@ -44,7 +45,7 @@ def data_directory() -> Path:
     return Path(platformdirs.user_data_dir("grid-shim"))
 
 
-class Settings(BaseModel):
+class Settings(Limits):
     """The shim's configuration; immutable once made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
@@ -87,19 +88,8 @@ class Settings(BaseModel):
     store_connections: int = Field(
         10, ge=1, le=1000, description="Most connections to PostgreSQL of one process."
     )
-    store_max_bytes: int = Field(
-        4 << 30,
-        ge=0,
-        description="Bytes kept in the store; above them a purge deletes the oldest; 0 sets no bound.",
-    )
-    stream_max_bytes: int = Field(
-        32 << 20, gt=0, description="Bytes of one response's events that are kept to resume its stream."
-    )
     retention_days: int = Field(
         30, ge=0, description="Days after which a purge deletes what is stored; 0 keeps it for ever."
-    )
-    background_jobs: int = Field(
-        64, ge=1, description="Background responses that one process makes at a time; others wait, queued."
     )
     background_lease_seconds: int = Field(
         15,
@@ -158,17 +148,11 @@ class Settings(BaseModel):
     seal_key: SecretStr | None = Field(
         None, description="Secret that seals encrypted_content; by default one is made and kept for the user."
     )
-    connect_seconds: float = Field(10.0, gt=0, description="Time to connect to the upstream.")
-    header_seconds: float = Field(300.0, gt=0, description="Time until the upstream's first byte.")
-    read_seconds: float = Field(300.0, gt=0, description="Longest silence within an upstream stream.")
     retry_attempts: int = Field(
         4, ge=1, le=20, description="Attempts at one upstream request, the first included."
     )
     retry_seconds: float = Field(30.0, ge=0, description="Time that all waits between attempts may take.")
     catalog_seconds: float = Field(300.0, ge=0, description="How long the list of instruments is kept.")
-    max_body_bytes: int = Field(64 << 20, gt=0, description="Largest request body as sent.")
-    max_decoded_bytes: int = Field(256 << 20, gt=0, description="Largest request body once decompressed.")
-    max_connections: int = Field(2000, gt=0, description="Most connections to the upstream at one time.")
     log_format: Literal["text", "json"] = Field("text", description="How a request is logged.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
 
@@ -259,6 +243,11 @@ class Settings(BaseModel):
         if value is not None and info.data.get("ssl_certfile") is None:
             raise ValueError("it needs an ssl_certfile")
         return value
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Every setting as people read them: those that are limits last."""
+        return sorted(cls.model_fields, key=lambda name: name in Limits.model_fields)
 
     @property
     def upstream_key(self) -> SecretStr | None:

@@ -54,6 +54,11 @@ TOOLS = "tests/request/test_request_tools.py"
 VALIDATION = "tests/request/test_request_validation.py"
 PAGES = "tests/http/test_http_pages.py"
 NETWORK = "tests/cli/test_cli_network.py"
+HELD = "tests/limits/test_limits_requests.py"
+SLOTS = "tests/limits/test_limits_slots.py"
+CONNECTIONS = "tests/limits/test_limits_connections.py"
+ANSWERS = "tests/limits/test_limits_answers.py"
+DEADLINES = "tests/limits/test_limits_deadlines.py"
 
 MUTANTS = [
     # -- chunks to deltas
@@ -421,8 +426,8 @@ MUTANTS = [
     Mutant(
         "filtered-calls-told",
         "core/assembler.py",
-        'if (reason == "content_filter" and isinstance(place, int)) or _is_blank(deltas):',
-        "if _is_blank(deltas):",
+        'return not (reason == "content_filter" and isinstance(place, int)) and not _is_blank(deltas)',
+        "return not _is_blank(deltas)",
         NAIVE,
     ),
     Mutant(
@@ -463,8 +468,8 @@ MUTANTS = [
     Mutant(
         "blank-text-after-calls-told",
         "core/assembler.py",
-        " or _is_blank(deltas):",
-        ":",
+        " and not _is_blank(deltas)\n",
+        "\n",
         CHUNKS,
     ),
     Mutant(
@@ -850,6 +855,147 @@ MUTANTS = [
         "is_loopback(listening.getsockname()[0])",
         "is_loopback(settings.host)",
         f"{NETWORK}::test_a_name_of_loopback_does_not_count_the_address_does",
+    ),
+    # -- limits
+    Mutant(
+        "nested-tools-uncounted",
+        "core/bounds.py",
+        '        if "tools" in tool:\n            self.add_tools(tool["tools"], f"{path}[{index}].tools")\n',
+        "",
+        f"{HELD}::test_tools_are_counted_wherever_they_stand",
+    ),
+    Mutant(
+        "images-in-outputs-uncounted",
+        "core/bounds.py",
+        'CONTENT_FIELDS = ("content", "output")',
+        'CONTENT_FIELDS = ("content",)',
+        f"{HELD}::test_images_are_bounded",
+    ),
+    Mutant(
+        "schema-one-too-large",
+        "core/bounds.py",
+        "if size > self.bounds.schema_bytes:",
+        "if size > self.bounds.schema_bytes + 1:",
+        f"{HELD}::test_schemas_are_bounded",
+    ),
+    Mutant(
+        "depth-one-too-deep",
+        "http/bodies.py",
+        "spare = max(0, PARSER_DEPTH - depth)",
+        "spare = max(0, PARSER_DEPTH - depth - 1)",
+        f"{HELD}::test_the_bound_on_nesting_is_exact_whatever_it_is",
+    ),
+    Mutant(
+        "body-reaches-into-its-bound",
+        "http/bodies.py",
+        "            (value,) = value\n",
+        "            value = value[0]\n",
+        f"{HELD}::test_what_is_no_json_is_none_however_the_nesting_is_bounded",
+    ),
+    Mutant(
+        "slot-of-a-failure-kept",
+        "http/slots.py",
+        "        self._slots.free(self._client)\n",
+        "        if error is None:\n            self._slots.free(self._client)\n",
+        f"{SLOTS}::test_a_slot_comes_back_however_and_whenever_an_answer_ends",
+    ),
+    Mutant(
+        "one-client-takes-all",
+        "http/slots.py",
+        "if held >= self._most_of_one:",
+        "if held > self._most:",
+        f"{SLOTS}::test_those_of_one_client_are_bounded_and_others_go_on",
+    ),
+    Mutant(
+        "health-refused",
+        "http/routes.py",
+        'serving("/readyz", counted=False, ',
+        'serving("/readyz", ',
+        f"{SLOTS}::test_requests_in_all_are_bounded_and_health_is_never_refused",
+    ),
+    Mutant(
+        "websocket-turns-unbounded",
+        "http/websocket.py",
+        "            with self._terms.slots.taken(self._terms.client):\n                await",
+        "            if True:\n                await",
+        f"{SLOTS}::test_turns_on_a_websocket_are_requests_and_waiting_there_is_not",
+    ),
+    Mutant(
+        "later-bodies-forgotten",
+        "http/deadlines.py",
+        "                self._timer = loop.call_at(first.due, self._check)\n                return\n",
+        "                return\n",
+        f"{DEADLINES}::test_later_ones_have_their_whole_time",
+    ),
+    Mutant(
+        "cancellation-taken-for-lateness",
+        "http/deadlines.py",
+        "            and self._task.uncancel() <= self._cancelled_before\n",
+        "",
+        f"{DEADLINES}::test_a_cancellation_from_elsewhere_stays_one",
+    ),
+    Mutant(
+        "head-without-end",
+        "http/heads.py",
+        "if self._bare_bytes > self._most_bare_bytes:",
+        "if self._bare_bytes > self._most_bare_bytes and self.cycle is not None:",
+        f"{CONNECTIONS}::test_a_head_without_end_is_cut",
+    ),
+    Mutant(
+        "body-taken-for-a-head",
+        "http/heads.py",
+        '        """More of a body."""\n        self._bare_bytes = 0\n',
+        '        """More of a body."""\n',
+        f"{CONNECTIONS}::test_a_large_body_is_no_head",
+    ),
+    Mutant(
+        "silence-for-ever",
+        "http/heads.py",
+        "        else:\n            self._await_head()\n",
+        "",
+        f"{CONNECTIONS}::test_a_head_that_does_not_come_ends_its_connection",
+    ),
+    Mutant(
+        "websocket-waits-for-a-head",
+        "http/heads.py",
+        "if self._handed_over or self.transport.is_closing():",
+        "if self.transport.is_closing():",
+        f"{CONNECTIONS}::test_time_for_a_head_is_no_time_for_an_answer",
+    ),
+    Mutant(
+        "handshake-unanswered",
+        "http/draining.py",
+        "if wrong is not None and not self.handshake_initiated:",
+        "if wrong is not None and self.handshake_initiated:",
+        f"{CONNECTIONS}::test_a_handshake_that_cannot_be_read_is_answered",
+    ),
+    Mutant(
+        "held-arguments-uncounted",
+        "core/deltas.py",
+        "        self._spend(said.arguments)\n",
+        "",
+        f"{ANSWERS}::test_arguments_count_whether_or_not_they_are_told",
+    ),
+    Mutant(
+        "calls-released-beyond-the-bound",
+        "core/assembler.py",
+        "        self._check_room(len(waiting))  # before the first of them is released\n",
+        "",
+        f"{ANSWERS}::test_the_items_of_an_answer_are_bounded_and_no_call_is_released_beyond",
+    ),
+    Mutant(
+        "endless-and-never-late",
+        "upstream/stream.py",
+        "        if left <= 0:  # an upstream",
+        "        if left is None:  # an upstream",
+        f"{ANSWERS}::test_time_runs_out_whether_or_not_the_upstream_makes_anyone_wait",
+    ),
+    Mutant(
+        "comments-without-end",
+        "upstream/stream.py",
+        "        self._left_bytes -= len(data)\n",
+        "",
+        f"{ANSWERS}::test_the_bytes_of_what_the_upstream_sends_are_counted",
     ),
 ]
 

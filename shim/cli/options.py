@@ -114,7 +114,7 @@ def _check_known(name: str, source: str) -> None:
     if name in Settings.model_fields:
         return
     close = difflib.get_close_matches(name, Settings.model_fields, n=1)
-    fix = f"did you mean {close[0]}?" if close else f"one of: {', '.join(Settings.model_fields)}."
+    fix = f"did you mean {close[0]}?" if close else f"one of: {', '.join(Settings.names())}."
     raise Problem(f"{source} has an unknown setting, {name}.", fix)
 
 

@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import uvicorn
@@ -119,6 +120,7 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
     from shim.http import create_app  # noqa: PLC0415 -- slow to import, and not needed to refuse a taken port
     from shim.http.draining import DrainingProtocol  # noqa: PLC0415
     from shim.http.guards import Misconfigured  # noqa: PLC0415
+    from shim.http.heads import BoundedProtocol  # noqa: PLC0415
     from shim.http.logs import spare_cancellations  # noqa: PLC0415
     from shim.store import open_store  # noqa: PLC0415
     from shim.upstream.urls import normalise_base_url  # noqa: PLC0415
@@ -135,7 +137,7 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
     return uvicorn.Config(
         app,
         loop="auto",
-        http="httptools",
+        http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, limits=settings)),
         ws=DrainingProtocol,
         ws_max_size=settings.max_body_bytes,
         ws_ping_interval=PING_SECONDS,
@@ -145,6 +147,7 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nothing here asks for the client's address
+        timeout_keep_alive=cast("int", settings.idle_seconds),  # the event loop takes fractions
         timeout_graceful_shutdown=GRACE_SECONDS,
         ssl_certfile=settings.ssl_certfile,
         ssl_keyfile=settings.ssl_keyfile,

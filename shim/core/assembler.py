@@ -72,13 +72,17 @@ class IllegalTransitionError(AssertionError):
     """The assembler was driven wrongly: our fault, never the upstream's."""
 
 
+MOST_OUTPUT_ITEMS = 10_000
+"""Items of one output, unless another bound is given."""
+
+
 class Shape(NamedTuple):
     """How a response is to be told.
 
     `reasoning` says where reasoning appears; `seal` makes `encrypted_content` where the client asked for it;
     `compact` seals the summary if the answer is to be one compaction item; `compacted` is one that stands before the
     model's own items, since the conversation was compacted before it was answered, and `spent` what that cost.
-    `refusals_as_text` is for clients that show nothing of a refusal (Codex).
+    `refusals_as_text` is for clients that show nothing of a refusal (Codex). `most_items` bounds the output.
     """
 
     toolbox: Toolbox
@@ -89,6 +93,7 @@ class Shape(NamedTuple):
     compacted: OutputCompaction | None = None
     spent: Usage | None = None
     refusals_as_text: bool = False
+    most_items: int = MOST_OUTPUT_ITEMS
 
 
 _INCOMPLETE: dict[FinishReason, IncompleteDetails] = {
@@ -257,14 +262,24 @@ class Assembler:
         """
         if reason == "stop":
             self._check_calls()
+        waiting = [deltas for place, deltas in self._line.items() if _is_told(place, deltas, reason)]
+        self._check_room(len(waiting))  # before the first of them is released
         self.reason, self.state, self._open_key = reason, "finished", None
-        for place, deltas in self._line.items():
-            if (reason == "content_filter" and isinstance(place, int)) or _is_blank(deltas):
-                continue
+        for deltas in waiting:
             for delta in deltas:
                 self._grow(delta)  # type: ignore[arg-type]  # only these wait in line
         self._line.clear()
         self._close("incomplete" if reason in _INCOMPLETE else "completed", last=True)
+
+    def _check_room(self, more: int) -> None:
+        """Whether `more` items find room.
+
+        Raises:
+            UpstreamFault: There would be too many.
+        """
+        if self._next_index + more > self.shape.most_items:
+            told = f"The answer has more than {self.shape.most_items:,} items, the most that a response may have."
+            raise UpstreamFault(told, code="server_error")
 
     def _check_calls(self) -> None:
         flaws = [self._open.flaw()] if isinstance(self._open, CallBuilder) else []
@@ -317,6 +332,7 @@ class Assembler:
         return self.source.new_id(prefix), self._next_index, self._door
 
     def _begin(self, builder: AnyBuilder) -> AnyBuilder:
+        self._check_room(1)
         self._next_index += 1
         self._open = builder
         builder.open()
@@ -414,6 +430,11 @@ class Assembler:
         if self._open is not None and self._open.output_index < len(output):
             output[self._open.output_index] = self._open.snapshot(status)
         return output
+
+
+def _is_told(place: int | str, deltas: list[Delta], reason: FinishReason) -> bool:
+    """Whether what waited in line is released: after a filter no call is."""
+    return not (reason == "content_filter" and isinstance(place, int)) and not _is_blank(deltas)
 
 
 def _is_blank(deltas: list[Delta]) -> bool:

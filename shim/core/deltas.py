@@ -184,6 +184,12 @@ def _index(value: Any) -> int | None:
     return int(value) if quoted else None
 
 
+MOST_OUTPUT_BYTES = 64 << 20
+"""Bytes of text, reasoning and arguments in one answer, unless another bound is given."""
+
+CALL_BYTES = 1 << 10
+"""What a call counts for besides its arguments: about as much as it takes here."""
+
 _LONGEST_INDEX = 9
 _ASIDE = ("think", "call")
 """States of the tag splitter in which content is not the answer's text."""
@@ -198,10 +204,12 @@ class ChunkReader:
     """Reads the chunks of one answer.
 
     `names` are the functions that were declared: with them a name that comes in pieces is known to be whole, and
-    calls left in the text are looked for.
+    calls left in the text are looked for. `room` counts down the bytes of text, reasoning and arguments that may
+    still come: all of it is held somewhere until the end.
     """
 
     names: frozenset[str] = frozenset()
+    room: int = MOST_OUTPUT_BYTES
     finished: bool = False
     _calls: list[_Call] = field(default_factory=list)
     _by_index: dict[int, _Call] = field(default_factory=dict)
@@ -301,9 +309,12 @@ class ChunkReader:
     def _rare(self, body: Json, deltas: list[Delta]) -> None:
         if annotations := body.get("annotations"):
             self._route(self._tags.release(), deltas)
-            deltas.extend(Citation(found) for found in _citations(annotations))
+            for found in _citations(annotations):
+                self._spend(found["url"] + found["title"])
+                deltas.append(Citation(found))
         if refusal := _string(body.get("refusal")):
             self._route(self._tags.release(), deltas)
+            self._spend(refusal)
             self._emit(RefusalText, self._refusal.feed(refusal), deltas)
         if entries := body.get("tool_calls"):
             self._tool_calls(entries, deltas)
@@ -331,7 +342,18 @@ class ChunkReader:
         elif text := _string(part.get("text")):
             self._add_text(text, deltas)
 
+    def _spend(self, said: str) -> None:
+        """Count what will be held.
+
+        Raises:
+            UpstreamFault: It is too much.
+        """
+        self.room -= len(said) if said.isascii() else len(said.encode("utf-8", "surrogatepass"))
+        if self.room < 0:
+            raise UpstreamFault("The answer is longer than a response may be.", code="server_error")
+
     def _add_text(self, text: str, deltas: list[Delta]) -> None:
+        self._spend(text)
         text = self._text.feed(text)
         if self._tags.passes(text):
             self._say(text, deltas)
@@ -343,6 +365,7 @@ class ChunkReader:
         self._route(pieces, deltas)
 
     def _add_reasoning(self, text: str, deltas: list[Delta]) -> None:
+        self._spend(text)
         self._emit(ReasoningText, self._reasoning.feed(text), deltas)
 
     def _route(self, pieces: list[tuple[Any, str]], deltas: list[Delta]) -> None:
@@ -377,6 +400,8 @@ class ChunkReader:
             self._tool_call(_read_entry(entry), deltas)
 
     def _tool_call(self, said: _Entry, deltas: list[Delta]) -> None:
+        self._spend(said.arguments)
+        self._spend(said.name)
         call = self._find(said)
         if call is not None and call.started and not (said.name or said.call_id):
             self._go_on(call, said.arguments, deltas)
@@ -425,6 +450,7 @@ class ChunkReader:
         last = self._calls[-1] if self._calls else None
         if last is not None and not last.started and last.name in self.names:
             self._start(last, deltas)
+        self.room -= CALL_BYTES
         call = _Call(len(self._calls), said.call_id or None)
         self._calls.append(call)
         return call

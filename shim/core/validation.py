@@ -97,14 +97,15 @@ def fault_of(error: ErrorDetails) -> ClientFault:
         message = f"Invalid '{path}': empty string. Expected a string with minimum length 1, but got an empty string instead."
         return invalid(message, path, "empty_string")
     if kind in _TOO_LONG:
-        return _too_long(path, value, context["max_length"])
+        return too_long(path, value, context["max_length"])
     return invalid(f"Invalid '{path}': {error['msg']}.", path, "invalid_value")
 
 
 _TOO_LONG = ("too_long", "string_too_long")
 
 
-def _too_long(path: str, value: Any, limit: int) -> ClientFault:
+def too_long(path: str, value: Any, limit: int) -> ClientFault:
+    """A 400 for an array, string or object with more than `limit` elements, characters or properties."""
     if isinstance(value, dict):
         message = (
             f"Invalid '{path}': too many properties. Expected an object with at most {limit} properties, "

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 from pydantic_core import to_json
@@ -25,12 +25,6 @@ from shim.wire.base import Json
 from shim.wire.events import Event
 from shim.wire.response import Response
 
-MOST_TURNS = 64
-"""Turns that a connection remembers: enough for the newest one of each of many interleaved chains."""
-
-MOST_BYTES = 64 << 20
-"""Bytes of JSON that a connection remembers; each turn counts with its whole history, though they share it."""
-
 CONTINUABLE = frozenset({"completed", "incomplete"})
 """Statuses of responses that can be continued."""
 
@@ -38,7 +32,13 @@ CONTINUABLE = frozenset({"completed", "incomplete"})
 class LocalTurns(Mapping[str, tuple[Json, ...]]):
     """Response ids with every item up to the response's end; the oldest turn goes first."""
 
-    def __init__(self, most_turns: int = MOST_TURNS, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, most_turns: int, most_bytes: int) -> None:
+        """Remember nothing yet.
+
+        Args:
+            most_turns: Turns that may be remembered.
+            most_bytes: Bytes of JSON; each turn counts with its whole history, though they share it.
+        """
         self._most_turns = most_turns
         self._most_bytes = most_bytes
         self._turns: dict[str, tuple[Json, ...]] = {}
@@ -81,7 +81,7 @@ class ConnectionTurns:
 
     exchange: Exchange
     caller: Caller
-    local: LocalTurns = field(default_factory=LocalTurns)
+    local: LocalTurns
 
     async def open(self, body: Json, request_id: str, *, generate: bool = True) -> LocalTurn:
         """Accept a turn; with `generate` false one that only takes the input in.

@@ -185,7 +185,8 @@ class Exchange:
         owner = self.owner(caller)
         prompted = await with_prompt(body, self.store, owner)
         request = read_request(prompted.body)  # first, so that nothing is looked up for a wrong request
-        recalled = await Recall(self.store, owner, self.source, local).recall(prompted.body)
+        longest = self._settings.max_chained_responses
+        recalled = await Recall(self.store, owner, self.source, local, longest).recall(prompted.body)
         if recalled.body is not prompted.body:
             request = read_request(recalled.body)
         if not (isinstance(request.input, str) or request.input or recalled.earlier):
@@ -292,7 +293,7 @@ class Exchange:
                 notes=translation.notes,
             ),
             chat=accepted.chat,
-            reader=ChunkReader(callable_names(translation.chat)),
+            reader=ChunkReader(callable_names(translation.chat), self._settings.max_output_bytes),
             assembler=Assembler(template, self._shape(asked, accepted), self.source),
             recalled=asked.recalled,
             began=began,
@@ -328,6 +329,7 @@ class Exchange:
             obfuscation=self._settings.obfuscation and padded and bool(request.stream),
             compacted=accepted.compacted,
             spent=accepted.spent,
+            most_items=self._settings.max_output_items,
             refusals_as_text=asked.caller.refusals_as_text,
         )
 

@@ -22,9 +22,6 @@ from shim.store.records import ChainTurn, Window
 from shim.wire.base import Json
 from shim.wire.items import InputItem
 
-LONGEST_CHAIN = 2000
-"""Turns that one response may continue; a chain that long has overflowed every context long before."""
-
 _EVERYTHING = Window(limit=None, order="asc")
 
 _ITEMS: TypeAdapter[list[InputItem]] = TypeAdapter(list[InputItem])
@@ -105,7 +102,18 @@ class Recall:
         owner: str,
         source: Source,
         local: Mapping[str, Sequence[Json]] | None = None,
+        longest_chain: int = 1,
     ) -> None:
+        """Prepare to look things up.
+
+        Args:
+            store: Where they are.
+            owner: Whose they are.
+            source: Of ids for items that have none.
+            local: Earlier turns that live on the caller's connection.
+            longest_chain: Responses that one may continue, where chains are followed.
+        """
+        self._longest_chain = longest_chain
         self._store = store
         self._owner = owner
         self._source = source
@@ -181,13 +189,13 @@ class Recall:
 
     async def _chain(self, response_id: str) -> tuple[ChainTurn, ...]:
         """The turns up to one, oldest first; all of them, and the last one fit to be continued."""
-        chain = await self._store.responses.chain(self._owner, response_id, LONGEST_CHAIN)
+        chain = await self._store.responses.chain(self._owner, response_id, self._longest_chain)
         if chain is None:
             message = f"Previous response with id '{response_id}' not found."
             raise invalid(message, "previous_response_id", "previous_response_not_found")
-        if chain.missing and len(chain.turns) == LONGEST_CHAIN:
+        if chain.missing and len(chain.turns) == self._longest_chain:
             message = (
-                f"'{response_id}' continues more than {LONGEST_CHAIN} responses, the most that one may continue: "
+                f"'{response_id}' continues more than {self._longest_chain} responses, the most that one may continue: "
                 "send a compacted conversation as 'input' in place of 'previous_response_id'."
             )
             raise invalid(message, "previous_response_id", "previous_response_chain_too_long")

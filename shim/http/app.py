@@ -14,13 +14,17 @@ from starlette.applications import Starlette
 from shim.exchange import Exchange
 from shim.exchange.background import Background
 from shim.exchange.upkeep import keep_tidy
+from shim.http.bodies import bounds_of
 from shim.http.call import stop
+from shim.http.deadlines import Deadlines
 from shim.http.edge import Edge
 from shim.http.guards import Guard
+from shim.http.heads import HeadBounds
 from shim.http.health import Readiness
 from shim.http.pages import PageGuard
 from shim.http.routes import ROUTES
 from shim.http.services import Services
+from shim.http.slots import Slots
 from shim.store import ResponseStore, open_store
 from shim.upstream import Upstream
 
@@ -73,19 +77,23 @@ def create_app(
                 exchange=made,
                 background=background,
                 readiness=Readiness(guard, grid),
+                bounds=bounds_of(settings),
+                slots=Slots(settings.max_requests, settings.max_client_requests),
+                body_deadlines=Deadlines(settings.body_seconds),
             )
             yield
 
-    return Application(PageGuard.of(settings), lifespan)
+    return Application(PageGuard.of(settings), HeadBounds.of(settings), lifespan)
 
 
 class Application(Starlette):
     """The routes with nothing but the edge around them: it does all that Starlette's own layers would."""
 
-    def __init__(self, pages: PageGuard, lifespan: Lifespan[Starlette]) -> None:
+    def __init__(self, pages: PageGuard, heads: HeadBounds, lifespan: Lifespan[Starlette]) -> None:
         super().__init__(routes=ROUTES, lifespan=lifespan)
         self._pages = pages
+        self._heads = heads
 
     def build_middleware_stack(self) -> ASGIApp:
         """See Starlette; called once."""
-        return Edge(self.router, self._pages)
+        return Edge(self.router, self._pages, self._heads)

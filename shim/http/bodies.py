@@ -2,7 +2,7 @@
 
 The content type must be JSON's: a browser lets any page send the types of forms, and bodies without one, to anyone.
 
-Not here: what the object means.
+Not here: what the object means, and what it may hold (`shim.core.bounds`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,21 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 from starlette.datastructures import Headers
 
-from shim.errors import ClientFault
+from shim.core.bounds import RequestBounds, check_bounds, path_at_depth
+from shim.errors import ClientFault, invalid
 from shim.http.call import ClientGone
 from shim.http.encodings import decode, parse_encodings, too_large
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope
 
-    from shim.settings import Settings
+    from shim.http.deadlines import Deadlines
+    from shim.http.services import Services
+    from shim.limits import Limits
+    from shim.wire.base import Json
+
+PARSER_DEPTH = 201
+"""Objects and arrays within each other that the JSON parser reads, the outermost included."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Escapes of JSON strings: a whole surrogate pair, a lone half, or any other.
@@ -37,21 +44,45 @@ _LONGEST_TYPE = 100
 _NAMES = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
 
-async def read_body(scope: Scope, receive: Receive, settings: Settings) -> bytes:
+def bounds_of(limits: Limits) -> RequestBounds:
+    """The limits on what a client sends in JSON."""
+    return RequestBounds(
+        depth=limits.max_json_depth,
+        items=limits.max_input_items,
+        tools=limits.max_tools,
+        name_characters=limits.max_tool_name_characters,
+        schema_bytes=limits.max_schema_bytes,
+        images=limits.max_images,
+        inline_bytes=limits.max_inline_bytes,
+    )
+
+
+async def read_json(scope: Scope, receive: Receive, services: Services) -> Json:
+    """The JSON object that a request's body holds.
+
+    Raises:
+        ClientFault: 400, 408, 413 or 415; see `read_body` and `bounded_object`.
+        ClientGone: The client left before the end of its body.
+    """
+    return bounded_object(await read_body(scope, receive, services), services.bounds)
+
+
+async def read_body(scope: Scope, receive: Receive, services: Services) -> bytes:
     """The request's body without its content encodings.
 
     Raises:
-        ClientFault: 400, 413 or 415; see `shim.http.encodings`.
+        ClientFault: 400, 413 or 415; see `shim.http.encodings`. 408, it took too long.
         ClientGone: The client left before the end of its body.
     """
     headers = Headers(scope=scope)
     _check_type(headers)
     encodings = parse_encodings(",".join(headers.getlist("content-encoding")))
+    settings = services.settings
     limit = settings.max_body_bytes
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
         raise too_large(limit, "as sent")
-    body = await _receive_all(receive, limit)
+    body = await _in_time(receive, limit, services.body_deadlines)
     if not encodings:
         return body
     return await asyncio.to_thread(decode, body, encodings, settings.max_decoded_bytes)
@@ -74,6 +105,15 @@ def _check_type(headers: Headers) -> None:
         raise ClientFault(message, status=415, code="unsupported_content_type")
 
 
+async def _in_time(receive: Receive, limit: int, deadlines: Deadlines) -> bytes:
+    try:
+        with deadlines.one():
+            return await _receive_all(receive, limit)
+    except TimeoutError:
+        message = f"The request's body was not complete after {deadlines.seconds:g} seconds."
+        raise ClientFault(message, status=408, code="request_timeout") from None
+
+
 async def _receive_all(receive: Receive, limit: int) -> bytes:
     parts: list[bytes] = []
     size, more = 0, True
@@ -89,8 +129,23 @@ async def _receive_all(receive: Receive, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def json_object(body: bytes) -> dict[str, Any]:
+def bounded_object(body: bytes, bounds: RequestBounds) -> Json:
+    """`body` as a JSON object that holds no more than a request may.
+
+    Raises:
+        ClientFault: 400; see `json_object` and `shim.core.bounds`.
+    """
+    value = json_object(body, bounds.depth)
+    check_bounds(value, len(body), bounds)
+    return value
+
+
+def json_object(body: bytes, depth: int = PARSER_DEPTH) -> Json:
     """`body` as a JSON object; lone surrogate escapes become U+FFFD, of duplicate keys the last wins.
+
+    Args:
+        body: What was sent.
+        depth: How many objects and arrays may stand within each other.
 
     Raises:
         ClientFault: 400, which says what is wrong and where, without quoting the body.
@@ -98,7 +153,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     body = body.removeprefix(BYTE_ORDER_MARK)
     if not body.strip():
         raise ClientFault("The request body is empty; send a JSON object.")
-    value = _parse(body)
+    value = _parse_within(body, depth)
     if not isinstance(value, dict):
         raise ClientFault(f"The request body must be a JSON object, not {_NAMES.get(type(value), 'null')}.")
     if not _finite(value):
@@ -106,14 +161,41 @@ def json_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _parse(body: bytes) -> Any:
+def _parse_within(body: bytes, depth: int) -> Any:
+    """Parse with a bound on nesting: arrays around the body use up what the parser allows beyond it.
+
+    So the parser itself counts, which costs nothing. Whatever else it finds wrong is told of the body as it is.
+    """
+    spare = max(0, PARSER_DEPTH - depth)
+    try:
+        value = from_json(b"".join((b"[" * spare, body, b"]" * spare)), allow_inf_nan=False)
+        for _ in range(spare):
+            (value,) = value
+    except ValueError:
+        value = _parse(body, depth)
+        path = path_at_depth(value, depth)
+        if path is not None:
+            raise _too_deep(depth, path.removeprefix(".")) from None
+    return value
+
+
+def _parse(body: bytes, depth: int) -> Any:
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:
+        if str(error).startswith("recursion limit"):
+            raise _too_deep(depth, None) from error
         mended = _without_lone_surrogates(body) if "hex escape" in str(error) else body
         if mended != body:
-            return _parse(mended)
+            return _parse(mended, depth)
         raise ClientFault(f"The request body is not valid JSON: {_reason(body, error)}.") from error
+
+
+def _too_deep(depth: int, path: str | None) -> ClientFault:
+    message = (
+        f"The request body is nested too deeply: {depth} objects and arrays may stand within each other."
+    )
+    return invalid(message, path or None, "json_too_deep")
 
 
 def _without_lone_surrogates(body: bytes) -> bytes:

@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 
 from shim.errors import ClientFault
 from shim.exchange.recall import Recall
-from shim.http.bodies import BYTE_ORDER_MARK, json_object, read_body
+from shim.http.bodies import BYTE_ORDER_MARK, bounded_object, read_body
 from shim.http.lists import checked, item_list, window_of
 from shim.http.replies import json_reply
 from shim.http.services import Services
@@ -138,11 +138,11 @@ class _Asked:
 
 
 async def _body(request: Request, *, optional: bool = False) -> Json:
-    settings = Services.of(request).settings
-    body = await read_body(request.scope, request.receive, settings)
+    services = Services.of(request)
+    body = await read_body(request.scope, request.receive, services)
     if optional and not body.removeprefix(BYTE_ORDER_MARK).strip():
         return {}
-    return json_object(body)
+    return bounded_object(body, services.bounds)
 
 
 def _shown(stored: StoredConversation) -> wire.Conversation:

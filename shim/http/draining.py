@@ -12,6 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import SecurityError
+
+from shim.errors import ClientFault
+from shim.http.heads import headers_too_large
+from shim.http.replies import raw_refusal
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
@@ -21,7 +26,21 @@ GOING_AWAY = "shim.going_away"
 
 
 class DrainingProtocol(WebSocketsSansIOProtocol):
-    """Uvicorn's protocol with a gentle end."""
+    """Uvicorn's protocol with a gentle end, and one for handshakes that it would leave without an answer."""
+
+    def data_received(self, data: bytes) -> None:
+        """Uvicorn's own; a handshake that its library cannot read, as with too long a header, is refused."""
+        super().data_received(data)
+        wrong = self.conn.handshake_exc
+        if wrong is not None and not self.handshake_initiated:
+            too_large = isinstance(wrong.__cause__ or wrong, SecurityError)
+            fault = (
+                headers_too_large("those of a WebSocket are bounded more narrowly")
+                if too_large
+                else _unreadable()
+            )
+            self.transport.write(raw_refusal(fault))
+            self.transport.close()
 
     def shutdown(self) -> None:
         """The server stops: tell the application, if it has accepted and not closed the connection."""
@@ -38,3 +57,7 @@ class DrainingProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True
+
+
+def _unreadable() -> ClientFault:
+    return ClientFault("The WebSocket's handshake could not be read.", code="invalid_http")

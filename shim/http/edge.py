@@ -1,7 +1,7 @@
 """The outermost layer: every request passes here first, and every answer and every fault last.
 
-It tidies the path, turns away web pages, parts WebSockets from requests, turns whatever was raised into OpenAI's error
-body and writes one line to the access log. Not here: routes and what they do.
+It tidies the path, turns away heads that are too large and web pages, parts WebSockets from requests, turns whatever was
+raised into OpenAI's error body and writes one line to the access log. Not here: routes and what they do.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from shim.http.websocket import serve_websocket
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from shim.http.heads import HeadBounds
     from shim.http.pages import PageGuard
 
 logger = logging.getLogger(__name__)
@@ -31,8 +32,9 @@ logger = logging.getLogger(__name__)
 class Edge:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, pages: PageGuard) -> None:
+    def __init__(self, app: ASGIApp, pages: PageGuard, heads: HeadBounds) -> None:
         self._app = app
+        self._heads = heads
         self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,6 +52,7 @@ class Edge:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call.of(scope)
         try:
+            self._heads.check(scope)
             send = self._pages.admit(scope, send)
             await self._dispatch(scope, receive, send)
         except ClientGone:

@@ -101,13 +101,16 @@ class Guard:
         """
         return Caller(
             self.key(headers),
-            self._identity(tuple(presented_keys(headers))),
+            self.identity(headers),
             refusals_as_text=headers.get("originator", "").lower().startswith("codex"),
         )
 
-    def _identity(self, presented: tuple[str, ...]) -> str:
-        """What tells the client apart: its token where there are tokens, and not a key that it made up beside it."""
-        return next((key for key in presented if not self.tokens or self._is_token(key)), "")
+    def identity(self, headers: Headers) -> str:
+        """What tells the client apart: its token where there are tokens, and not a key that it made up beside it.
+
+        Empty for all who present nothing that counts; nobody need have been let in.
+        """
+        return next((key for key in presented_keys(headers) if not self.tokens or self._is_token(key)), "")
 
     def _is_token(self, key: str) -> bool:
         # Every token is compared, so the time taken says nothing. Latin-1 gives back the bytes that were sent.

@@ -6,6 +6,7 @@ Not here: streams (`shim.http.stream`) and which fault a request deserves.
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_HEADER_BYTES = 4096  # servers and clients commonly stop at 8 KiB of headers
 MAX_QUOTED_PATH = 200
+CLOSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE})
+"""Statuses after which the connection ends: what may still come on it is not wanted."""
 OWN_HEADERS = frozenset(
     {
         "connection",
@@ -50,8 +53,10 @@ def json_reply(
 
 def fault_reply(fault: Fault, headers: Mapping[str, str] | None = None) -> FaultReply:
     """`fault` as OpenAI would say it, with `retry-after` where it makes sense."""
-    retry = {} if fault.retry_after is None else {"retry-after": str(max(0, fault.retry_after))}
-    return FaultReply(fault, {**retry, **(headers or {})})
+    own = {} if fault.retry_after is None else {"retry-after": str(max(0, fault.retry_after))}
+    if fault.status in CLOSING:
+        own["connection"] = "close"
+    return FaultReply(fault, {**own, **(headers or {})})
 
 
 class FaultReply(Response):
@@ -70,6 +75,20 @@ class FaultReply(Response):
             await send({"type": "websocket.close"})  # such a server answers 403 by itself
             return
         await super().__call__(scope, receive, send)
+
+
+def raw_refusal(fault: Fault) -> bytes:
+    """`fault` as the whole of an HTTP answer, for a connection on which there is no request to answer; its last."""
+    body = to_json({"error": fault.body})
+    head = [
+        f"HTTP/1.1 {fault.status} {HTTPStatus(fault.status).phrase}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        "connection: close",
+    ]
+    if fault.retry_after is not None:
+        head.append(f"retry-after: {fault.retry_after}")
+    return "\r\n".join([*head, "", ""]).encode() + body
 
 
 def internal_fault(request_id: str) -> Fault:

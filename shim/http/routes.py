@@ -19,7 +19,7 @@ from shim import __version__
 from shim.core.codex import list_entry, models_body
 from shim.errors import ClientFault
 from shim.http import background, conversations, stored
-from shim.http.bodies import json_object, read_body
+from shim.http.bodies import read_body, read_json
 from shim.http.call import Call
 from shim.http.passthrough import Passthrough
 from shim.http.replies import json_reply, safe_headers
@@ -37,7 +37,7 @@ async def responses(request: Request) -> ASGIApp:
         return Response(headers={"allow": "HEAD, POST"})
     services, call = Services.of(request), Call.of(request.scope)
     caller = services.guard.caller(request.headers)
-    body = json_object(await read_body(request.scope, request.receive, services.settings))
+    body = await read_json(request.scope, request.receive, services)
     call.model = body["model"] if isinstance(body.get("model"), str) else None
     if body.get("background"):
         return await background.begin(services, call, body, caller)
@@ -59,7 +59,7 @@ async def chat_completions(request: Request) -> ASGIApp:
     """`POST /chat/completions`, passed through."""
     services = Services.of(request)
     key = services.guard.key(request.headers)
-    body = await read_body(request.scope, request.receive, services.settings)
+    body = await read_body(request.scope, request.receive, services)
     accept = request.headers.get("accept", "*/*")
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,20 +137,31 @@ Handler = Callable[["Request"], Awaitable["ASGIApp"]]
 class Endpoint:
     """A handler as an application: what it raises is for the edge, without a layer between."""
 
-    def __init__(self, **by_method: Handler) -> None:
+    def __init__(self, *, counted: bool, **by_method: Handler) -> None:
+        """Serve these handlers; `counted` ones hold a slot until their answer is out."""
+        self._counted = counted
         self._by_method = by_method
         self._only = next(iter(by_method.values())) if len(by_method) == 1 else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; which methods come here is the route's to know."""
-        handler = self._only or self._by_method["GET" if scope["method"] == "HEAD" else scope["method"]]
-        reply = await handler(Request(scope, receive))
-        await reply(scope, receive, send)
+        request = Request(scope, receive)
+        if not self._counted:
+            await self._answer(request, send)
+            return
+        services = Services.of(request)
+        with services.slots.taken(services.guard.identity(request.headers)):
+            await self._answer(request, send)
+
+    async def _answer(self, request: Request, send: Send) -> None:
+        handler = self._only or self._by_method["GET" if request.method == "HEAD" else request.method]
+        reply = await handler(request)
+        await reply(request.scope, request.receive, send)
 
 
-def serving(path: str, *also: str, **by_method: Handler) -> Route:
+def serving(path: str, *also: str, counted: bool = True, **by_method: Handler) -> Route:
     """One route for all that a path does by method, so that a 405 names all of them; `also` go to the only handler."""
-    return Route(path, Endpoint(**by_method), methods=[*by_method, *also])
+    return Route(path, Endpoint(counted=counted, **by_method), methods=[*by_method, *also])
 
 
 ROUTES = [
@@ -176,8 +187,8 @@ ROUTES = [
     serving("/models", GET=models),
     serving("/models/{id:path}", GET=model),
     serving("/chat/completions", POST=chat_completions),
-    serving("/healthz", GET=alive),
-    serving("/readyz", GET=ready),
-    serving("/openapi.json", GET=openapi),
-    serving("/", GET=welcome),
+    serving("/healthz", counted=False, GET=alive),
+    serving("/readyz", counted=False, GET=ready),
+    serving("/openapi.json", counted=False, GET=openapi),
+    serving("/", counted=False, GET=welcome),
 ]

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from shim.core.bounds import RequestBounds
     from shim.exchange import Exchange
     from shim.exchange.background import Background
+    from shim.http.deadlines import Deadlines
     from shim.http.guards import Guard
     from shim.http.health import Readiness
+    from shim.http.slots import Slots
     from shim.settings import Settings
     from shim.upstream import Upstream
 
@@ -26,6 +29,9 @@ class Services:
     exchange: Exchange
     background: Background
     readiness: Readiness
+    bounds: RequestBounds
+    slots: Slots
+    body_deadlines: Deadlines
 
     @classmethod
     def of(cls, request: Request) -> Services:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from shim.errors import ClientFault
 from shim.exchange.compacting import compact, input_tokens
-from shim.http.bodies import json_object, read_body
+from shim.http.bodies import read_json
 from shim.http.call import Call
 from shim.http.lists import item_list, window_of
 from shim.http.replies import json_reply
@@ -63,7 +63,7 @@ async def compact_conversation(request: Request) -> ASGIApp:
     """`POST /responses/compact`."""
     services, call = Services.of(request), Call.of(request.scope)
     caller = services.guard.caller(request.headers)
-    body = json_object(await read_body(request.scope, request.receive, services.settings))
+    body = await read_json(request.scope, request.receive, services)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         compacted = await compact(services.exchange, body, caller, call.request_id)
@@ -76,7 +76,7 @@ async def count_tokens(request: Request) -> Response:
     """`POST /responses/input_tokens`: an estimate; nobody knows the tokenizer behind an instrument."""
     services, call = Services.of(request), Call.of(request.scope)
     caller = services.guard.caller(request.headers)
-    body = json_object(await read_body(request.scope, request.receive, services.settings))
+    body = await read_json(request.scope, request.receive, services)
     counted = await input_tokens(services.exchange, body, caller, call.request_id)
     return json_reply(counted, headers={"x-shim-notes": "input_tokens: an estimate"})
 

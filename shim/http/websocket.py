@@ -14,14 +14,15 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import to_json
 from starlette.datastructures import Headers
 
 from shim.errors import ClientFault, Fault
-from shim.exchange.connection import ConnectionTurns
-from shim.http.bodies import json_object
+from shim.exchange.connection import ConnectionTurns, LocalTurns
+from shim.http.bodies import bounded_object
 from shim.http.call import Call, ClientGone, stop
 from shim.http.draining import GOING_AWAY
 from shim.http.logs import log_call
@@ -33,17 +34,11 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from shim.core.bounds import RequestBounds
     from shim.exchange.connection import LocalTurn
     from shim.http.services import Services
-
-LIFETIME_SECONDS = 3600.0
-"""Age at which a connection ends, as the real API's do: what it remembers cannot grow old with it."""
-
-MOST_LANES = 16
-"""Responses that are made for one connection at the same time."""
-
-MOST_WAITING = 64
-"""Requests that may wait for their lane: nobody waits for more, and each holds its whole input."""
+    from shim.http.slots import Slots
+    from shim.settings import Settings
 
 CLOSE_GOING_AWAY = 1001  # RFC 6455, section 7.4.1
 SWITCHING_PROTOCOLS = 101
@@ -59,38 +54,54 @@ async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
         ClientGone: The client left in the middle of a turn.
     """
     services, call, headers = _services(scope), Call.of(scope), Headers(scope=scope)
-    caller = services.guard.caller(headers)
-    turns = ConnectionTurns(services.exchange, caller)
+    caller, settings = services.guard.caller(headers), services.settings
+    local = LocalTurns(settings.websocket_turns, settings.websocket_memory_bytes)
+    turns = ConnectionTurns(services.exchange, caller, local)
+    terms = Terms(settings, services.bounds, services.slots, caller.identity)
     await send({"type": "websocket.accept", "headers": [(b"x-request-id", call.request_id.encode())]})
     call.status, call.outcome = SWITCHING_PROTOCOLS, "closed"
-    keepalive, most_bytes = services.settings.keepalive_seconds, services.settings.max_body_bytes
-    await Connection(turns, call.path, send, keepalive, most_bytes).serve(receive)
+    await Connection(turns, call.path, send, terms).serve(receive)
 
 
 def _services(scope: Scope) -> Services:
     return cast("Services", scope["app"].state.services)
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for one connection.
+
+    Attributes:
+        settings: Its age, its lanes, what may wait, and when a silent turn is said to live.
+        bounds: What a message may hold.
+        slots: Of which each turn needs one.
+        client: Who holds them.
+    """
+
+    settings: Settings
+    bounds: RequestBounds
+    slots: Slots
+    client: str
+
+
 class Connection:
     """One accepted connection: a reader, and a task for each lane that has something to do."""
 
-    def __init__(
-        self, turns: ConnectionTurns, path: str, send: Send, keepalive_seconds: float, most_bytes: int
-    ) -> None:
+    def __init__(self, turns: ConnectionTurns, path: str, send: Send, terms: Terms) -> None:
         """Prepare to answer.
 
         Args:
             turns: Where turns are opened.
             path: For the log.
             send: Sends to the client; waits for a slow one, and so the upstream waits too.
-            keepalive_seconds: Silence within a turn after which `response.in_progress` is repeated; 0 never.
-            most_bytes: Bytes of the messages that may wait for their lane.
+            terms: What holds here.
         """
         self._turns = turns
         self._path = path
         self._send = send
-        self._keepalive = keepalive_seconds
-        self._most_bytes = most_bytes
+        self._terms = terms
+        self._settings = terms.settings
+        self._keepalive = terms.settings.keepalive_seconds
         self._lanes: dict[str | None, deque[Create]] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._unanswered: set[str] = set()
@@ -134,7 +145,7 @@ class Connection:
         """Do what one message asks for; JSON in a binary message is as good as in text."""
         lane = None
         try:
-            fields = json_object(data)
+            fields = bounded_object(data, self._terms.bounds)
             lane = lane_of(fields)
             match read_message(fields, lane, len(data)):
                 case Create() as create:
@@ -156,8 +167,9 @@ class Connection:
             self._check_room(create)
             self._lanes[create.lane].append(create)
             return
-        if len(self._lanes) >= MOST_LANES:
-            raise _too_many(f"{MOST_LANES} responses at the same time", "websocket_stream_limit_reached")
+        most = self._settings.websocket_streams
+        if len(self._lanes) >= most:
+            raise _too_many(f"{most} responses at the same time", "websocket_stream_limit_reached")
         self._lanes[create.lane] = deque([create])
         task = asyncio.create_task(self._run(create.lane))
         self._running.add(task)
@@ -165,7 +177,8 @@ class Connection:
 
     def _check_room(self, create: Create) -> None:
         waiting = [each.size for lane in self._lanes.values() for each in lane]
-        if len(waiting) >= MOST_WAITING or sum(waiting) + create.size > self._most_bytes:
+        most, most_bytes = self._settings.websocket_waiting, self._settings.max_body_bytes
+        if len(waiting) >= most or sum(waiting) + create.size > most_bytes:
             raise _too_many("no further requests until some are answered", "websocket_queue_limit_reached")
 
     async def _run(self, lane: str | None) -> None:
@@ -187,7 +200,8 @@ class Connection:
         call = Call("WS", self._path, model=model if isinstance(model, str) else None)
         self._unanswered.add(call.request_id)
         try:
-            await self._make(create, call)
+            with self._terms.slots.taken(self._terms.client):
+                await self._make(create, call)
         except ClientGone:
             call.outcome = "client_gone"
             raise
@@ -262,7 +276,7 @@ class Connection:
         """Wait until the connection is too old or the server stops; then let running turns end, and close."""
         expired = False
         try:
-            async with asyncio.timeout(LIFETIME_SECONDS):
+            async with asyncio.timeout(self._settings.websocket_seconds):
                 await self._leaving.wait()
         except TimeoutError:
             expired = True
@@ -270,7 +284,7 @@ class Connection:
         if self._running:
             await asyncio.wait(tuple(self._running))
         if expired:
-            await self._tell(error_event(_too_old()))
+            await self._tell(error_event(_too_old(self._settings.websocket_seconds)))
         await self._close()
 
     async def _close(self) -> None:
@@ -295,7 +309,7 @@ def _too_many(limit: str, code: str) -> ClientFault:
     return ClientFault(message, status=429, param="stream_id", code=code, retry_after=1)
 
 
-def _too_old() -> ClientFault:
-    minutes = round(LIFETIME_SECONDS / 60)
+def _too_old(seconds: float) -> ClientFault:
+    minutes = round(seconds / 60)
     message = f"This connection has reached its limit of {minutes} minutes. Open a new one to go on."
     return ClientFault(message, code="websocket_connection_limit_reached")

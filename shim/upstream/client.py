@@ -26,7 +26,7 @@ from shim.upstream.faults import about_key, about_model, refusal, web_page
 from shim.upstream.keys import authorization, clean_key, scrub
 from shim.upstream.redirects import Journey, Trust
 from shim.upstream.retry import Patience, Refused
-from shim.upstream.stream import Body, ChatStream, RawReply
+from shim.upstream.stream import Allowance, Body, ChatStream, RawReply
 from shim.upstream.transport import REUSED, Connections
 from shim.upstream.troubles import STALE_SECONDS, TRANSPORT_ERRORS, refused
 from shim.upstream.urls import normalise_base_url
@@ -95,6 +95,7 @@ class Upstream:
         """
         self.base_url = normalise_base_url(settings.base_url)
         self._settings = settings
+        self._allowance = Allowance.of(settings)
         self._is_grid = settings.preset.name == "grid"
         self._trust = Trust(httpx.URL(self.base_url), settings.trusted_hosts)
         self._sleep = sleep
@@ -123,7 +124,7 @@ class Upstream:
         if "text/html" in response.headers.get("content-type", ""):
             await response.aclose()
             raise web_page(response.url)
-        return ChatStream(response, silence_seconds=self._settings.read_seconds, attempts=attempts)
+        return ChatStream(response, self._allowance, attempts=attempts)
 
     async def forward(self, body: bytes, key: str | None, accept: str | None) -> RawReply:
         """Pass a chat completion request through.
@@ -138,7 +139,7 @@ class Upstream:
         """
         wanted = accept if accept and accept.isascii() else "*/*"
         response, attempts = await self._answer(self._chat(body, key, wanted, None))
-        return RawReply(response, silence_seconds=self._settings.read_seconds, attempts=attempts)
+        return RawReply(response, self._allowance, attempts=attempts)
 
     async def catalog(self, key: str | None = None) -> Catalog:
         """What the upstream serves, at most `catalog_seconds` old if it can be reached; it never fails."""
@@ -238,7 +239,7 @@ class Upstream:
 
 async def _read(response: httpx.Response, limit: int, seconds: float) -> bytes:
     """A short body, as much of it as comes; the connection is given back or closed."""
-    body = Body(response, seconds)
+    body = Body(response, Allowance(seconds))
     parts: list[bytes] = []
     try:
         async with asyncio.timeout(seconds):

@@ -7,13 +7,15 @@ upstream stops working (and billing) for a client that has gone; an answer read 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, cast
 
 from shim.errors import UpstreamFault
 from shim.upstream.http1 import Answer
-from shim.upstream.sse import DONE, PayloadReader
+from shim.upstream.sse import DONE, MAX_EVENT_BYTES, PayloadReader
 from shim.upstream.troubles import TRANSPORT_ERRORS, broken
 
 if TYPE_CHECKING:
@@ -21,18 +23,52 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from shim.settings import Settings
+
 LINGER_SECONDS = 1.0
 """How long the end of the body is awaited after `[DONE]`, to keep the connection; some upstreams never end it."""
 
 
-class Body:
-    """The bytes of an answer, with a bound on silence and one kind of exception."""
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one answer may take.
 
-    def __init__(self, response: httpx.Response, silence_seconds: float) -> None:
+    Attributes:
+        silence_seconds: The longest wait for its next bytes.
+        seconds: Time from its first byte to its last.
+        most_bytes: All that it may have.
+        event_bytes: What one of its events, or it as a single JSON object, may have.
+    """
+
+    silence_seconds: float
+    seconds: float = math.inf
+    most_bytes: float = math.inf
+    event_bytes: int = MAX_EVENT_BYTES
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """What the settings say."""
+        return cls(
+            settings.read_seconds,
+            settings.response_seconds or math.inf,
+            settings.max_answer_bytes,
+            settings.max_event_bytes,
+        )
+
+
+class Body:
+    """The bytes of an answer, within its allowance and with one kind of exception."""
+
+    def __init__(self, response: httpx.Response, allowance: Allowance) -> None:
+        self._allowance = allowance
+        self._left_bytes = allowance.most_bytes
+        self._until = time.monotonic() + allowance.seconds
         self._response = response
         self._closed = False
         plain = isinstance(response.stream, Answer) and "content-encoding" not in response.headers
-        self._source = cast("Answer", response.stream) if plain else Decoded(response, silence_seconds)
+        self._source = (
+            cast("Answer", response.stream) if plain else Decoded(response, allowance.silence_seconds)
+        )
 
     async def read(self, seconds: float | None = None) -> bytes | None:
         """What came next; None at the end, or once closed.
@@ -41,18 +77,40 @@ class Body:
             seconds: How long to wait at most, if not as long as silence may last.
 
         Raises:
-            UpstreamFault: The connection broke, or nothing came in time.
+            UpstreamFault: The connection broke, nothing came in time, or it was too much.
         """
+        left = self._until - time.monotonic()
         try:
-            if seconds is None or self._source.ready:
-                return await self._source.read() or None
-            async with asyncio.timeout(seconds):
-                return await self._source.read() or None
+            if seconds is None and left > self._allowance.silence_seconds:
+                data = await self._source.read()
+            else:
+                data = await self._within(left if seconds is None else seconds, left)
         except TRANSPORT_ERRORS as error:
             if self._closed:
                 return None
             await self.aclose()
-            raise broken(error, self._response.url) from error
+            raise self._fault(error) from error
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            await self.aclose()
+            raise _too_long(self._allowance.most_bytes)
+        return data or None
+
+    async def _within(self, seconds: float, left: float) -> bytes:
+        """The next bytes, within so many seconds of those that are left."""
+        if left <= 0:  # an upstream that never lets us wait would not notice a timer
+            raise TimeoutError
+        if self._source.ready:
+            return await self._source.read()
+        async with asyncio.timeout(seconds):
+            return await self._source.read()
+
+    def _fault(self, error: Exception) -> UpstreamFault:
+        """What an exception means: time that ran out may be that of the whole answer."""
+        if isinstance(error, TimeoutError) and time.monotonic() >= self._until:
+            message = f"The upstream's answer took longer than {self._allowance.seconds:g} seconds."
+            return UpstreamFault(message, status=504, code="server_error")
+        return broken(error, self._response.url)
 
     async def aclose(self) -> None:
         """Close the connection, unless the answer was read to its end; again does nothing."""
@@ -89,10 +147,11 @@ class ChatStream:
         attempts: How many requests it took.
     """
 
-    def __init__(self, response: httpx.Response, *, silence_seconds: float, attempts: int) -> None:
+    def __init__(self, response: httpx.Response, allowance: Allowance, *, attempts: int) -> None:
         self.headers: Mapping[str, str] = response.headers
         self.attempts = attempts
-        self._body = Body(response, silence_seconds)
+        self._allowance = allowance
+        self._body = Body(response, allowance)
         self._done = False
         self._until = 0.0
 
@@ -108,7 +167,7 @@ class ChatStream:
         Raises:
             UpstreamFault: The connection broke, nothing came in time, or an event is too long.
         """
-        reader = PayloadReader()
+        reader = PayloadReader(self._allowance.event_bytes)
         data: bytes | None = b""
         while data is not None:
             data = await (self._last() if self._done else self._body.read())
@@ -150,12 +209,12 @@ class RawReply:
         attempts: How many requests it took.
     """
 
-    def __init__(self, response: httpx.Response, *, silence_seconds: float, attempts: int) -> None:
+    def __init__(self, response: httpx.Response, allowance: Allowance, *, attempts: int) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self.content_type = response.headers.get("content-type", "application/json")
         self.attempts = attempts
-        self._body = Body(response, silence_seconds)
+        self._body = Body(response, allowance)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while (data := await self._body.read()) is not None:
@@ -170,3 +229,7 @@ class RawReply:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _too_long(most_bytes: float) -> UpstreamFault:
+    return UpstreamFault(f"The upstream's answer has more than {most_bytes:,} bytes.", code="server_error")

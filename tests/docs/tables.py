@@ -1,16 +1,20 @@
-"""The README's tables, made from the code. `python tests/docs/tables.py` writes them; a test compares."""
+"""The tables of the README and of docs/limits.md, made from the code. `python tests/docs/tables.py` writes them; a test compares."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from shim.core.profile import PRESETS
 from shim.core.support import FIELDS, ITEMS, PARTS, TOOLS, Support
+from shim.limits import Limits
 from shim.settings import PREFIX, Settings
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+LIMITS = ROOT / "docs" / "limits.md"
 
 
 def support_table() -> str:
@@ -30,7 +34,8 @@ def _support_group(title: str, rows: dict[str, Support]) -> str:
 def settings_table() -> str:
     """Every setting, its variable, default and meaning."""
     lines = ["| Setting | Variable | Default | Meaning |", "|---|---|---|---|"]
-    for name, field in Settings.model_fields.items():
+    for name in Settings.names():
+        field = Settings.model_fields[name]
         default = field.get_default(call_default_factory=True)
         lines.append(f"| `{name}` | `{PREFIX}{name.upper()}` | {_shown(default)} | {field.description} |")
     return "\n".join(lines)
@@ -40,6 +45,28 @@ def _shown(default: object) -> str:
     if default is None or default in ({}, ()):
         return ""
     return f"`{default.get_secret_value() if isinstance(default, SecretStr) else default}`"
+
+
+def limits_table() -> str:
+    """Every limit, its default, reason and answer."""
+    lines = ["| Limit | Default | What it bounds | Why | What answers |", "|---|---|---|---|---|"]
+    for name, field in Limits.model_fields.items():
+        said = field.json_schema_extra
+        shown = _amount(name, field.default)
+        lines.append(f"| `{name}` | {shown} | {field.description} | {said['reason']} | {said['answer']} |")
+    return "\n".join(lines)
+
+
+def _amount(name: str, value: float) -> str:
+    """A default in the unit that its name says."""
+    if name.endswith("seconds"):
+        return f"{value:g} s"
+    if not name.endswith("bytes"):
+        return f"{value:,}"
+    return next(f"{value >> shift} {unit}" for shift, unit in UNITS if value >= 1 << shift)
+
+
+UNITS = ((30, "GiB"), (20, "MiB"), (10, "KiB"))
 
 
 def profiles_table() -> str:
@@ -58,11 +85,12 @@ def profiles_table() -> str:
 
 
 TABLES = {"support": support_table, "settings": settings_table, "profiles": profiles_table}
+LIMITS_TABLES = {"limits": limits_table}
 
 
-def current(text: str) -> str:
-    """A README with each table as the code has it."""
-    for name, table in TABLES.items():
+def current(text: str, tables: dict[str, Callable[[], str]] = TABLES) -> str:
+    """A document with each table as the code has it."""
+    for name, table in tables.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, _, rest = text.partition(begin)
         text = f"{before}{begin}\n{table()}\n{end}{rest.partition(end)[2]}"
@@ -70,4 +98,5 @@ def current(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(current(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for document, tables in ((README, TABLES), (LIMITS, LIMITS_TABLES)):
+        document.write_text(current(document.read_text(encoding="utf-8"), tables), encoding="utf-8")

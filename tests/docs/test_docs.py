@@ -16,7 +16,12 @@ import tables
 from shim import __version__
 from shim.cli.commands import COMMANDS
 from shim.cli.schemas import texts
+from shim.core.assembler import MOST_OUTPUT_ITEMS
+from shim.core.deltas import MOST_OUTPUT_BYTES
 from shim.core.support import FIELDS, ITEMS, PARTS, TOOLS
+from shim.limits import Limits
+from shim.settings import Settings
+from shim.upstream.sse import MAX_EVENT_BYTES
 from shim.wire import items, parts, tools
 from shim.wire.openapi import document
 from shim.wire.request import CreateResponse
@@ -28,6 +33,28 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_readme_shows_the_tables_of_the_code():
     assert tables.current(README) == README, "run: python tests/docs/tables.py"
     assert all(f"<!-- {name}: begin -->" in README for name in tables.TABLES)
+
+
+def test_the_limits_are_told_with_their_reasons_and_answers():
+    told = tables.LIMITS.read_text(encoding="utf-8")
+    assert tables.current(told, tables.LIMITS_TABLES) == told, "run: python tests/docs/tables.py"
+    assert all(f"| `{name}` |" in told for name in Limits.model_fields)
+    assert all(
+        field.json_schema_extra.keys() == {"reason", "answer"} for field in Limits.model_fields.values()
+    )
+
+
+def test_every_code_that_the_limits_answer_with_is_one_that_is_raised():
+    told = " ".join(field.json_schema_extra["answer"] for field in Limits.model_fields.values())
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "shim").rglob("*.py"))
+    codes = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", told)) - set(Limits.model_fields)
+    built = {"array_above_max_length", "string_above_max_length", "previous_response_id"}
+    assert [code for code in codes - built if f'"{code}"' not in source] == []
+
+
+def test_every_setting_that_bounds_something_is_among_the_limits():
+    names = set(Settings.model_fields) - set(Limits.model_fields)
+    assert {name for name in names if re.match(r"max_|.*_max_|.*_bytes$", name)} == set()
 
 
 def test_every_request_field_stands_in_the_support_table():
@@ -80,3 +107,10 @@ def test_every_file_that_the_readme_links_to_exists():
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_core_has_the_same_limits_where_none_is_given():
+    defaults = {name: field.default for name, field in Limits.model_fields.items()}
+    assert defaults["max_output_bytes"] == MOST_OUTPUT_BYTES
+    assert defaults["max_output_items"] == MOST_OUTPUT_ITEMS
+    assert defaults["max_event_bytes"] == MAX_EVENT_BYTES

@@ -6,7 +6,6 @@ import openai
 import pytest
 from stateful_stack import MODEL, said
 
-from shim.exchange import recall
 from shim.simulator import Call, Turn
 
 TOOL = {
@@ -235,11 +234,11 @@ def test_a_chain_whose_conversation_is_gone_says_what_it_does_not_know(stack, cl
     assert [said(message)[1] for message in stack.messages] == ["say hi", "hi", "say bye"]
 
 
-def test_a_chain_that_is_too_long_says_so_and_what_to_do(stack, client, monkeypatch):
-    monkeypatch.setattr(recall, "LONGEST_CHAIN", 3)
+def test_a_chain_that_is_too_long_says_so_and_what_to_do(start, store):
     last = None
-    for _ in range(4):
-        last = ask(client, "hi", previous_response_id=last and last.id)
-    with pytest.raises(openai.BadRequestError, match="more than 3 responses") as refused:
-        ask(client, "hi", previous_response_id=last.id)
+    with start(store, max_chained_responses=3).client() as client:
+        for _ in range(4):
+            last = ask(client, "hi", previous_response_id=last and last.id)
+        with pytest.raises(openai.BadRequestError, match="more than 3 responses") as refused:
+            ask(client, "hi", previous_response_id=last.id)
     assert refused.value.code == "previous_response_chain_too_long"

@@ -11,12 +11,19 @@ from websocket_stage import ENDS, MODEL, soon, stage
 from websockets.exceptions import InvalidStatus
 
 from shim.exchange import Exchange
-from shim.exchange.connection import MOST_TURNS, LocalTurn
+from shim.exchange.connection import LocalTurn
 from shim.http import websocket
-from shim.http.websocket import MOST_LANES, MOST_WAITING, Connection
+from shim.http.bodies import bounds_of
+from shim.http.slots import Slots
+from shim.http.websocket import Connection, Terms
+from shim.settings import Settings
 from shim.simulator import Failure, Hold, Turn
 from shim.simulator.journal import wait_until
 
+LIMITS = Settings.model_fields
+MOST_STREAMS = LIMITS["websocket_streams"].default
+MOST_WAITING = LIMITS["websocket_waiting"].default
+MOST_TURNS = LIMITS["websocket_turns"].default
 MANY_TURNS = 1_000
 SETTLED_TURNS = 200
 FEW_OBJECTS = 200  # of 800 turns, each of which makes thousands
@@ -155,8 +162,8 @@ async def test_an_error_names_its_lane():
 async def test_lanes_and_waiting_requests_are_bounded():
     async with stage() as here, here.connect() as client:
         hold = Hold(after=0)
-        here.grid.turns.extend([Turn(text="x", hold=hold)] * MOST_LANES)
-        for lane in range(MOST_LANES):
+        here.grid.turns.extend([Turn(text="x", hold=hold)] * MOST_STREAMS)
+        for lane in range(MOST_STREAMS):
             await client.create(stream_id=str(lane))
         await client.create(stream_id="one too many")
         error = await client.until("error")
@@ -168,7 +175,7 @@ async def test_lanes_and_waiting_requests_are_bounded():
         error = await client.until("error")
         assert (error["status"], code_of(error)) == (429, "websocket_queue_limit_reached")
         hold.released.set()
-        for _ in range(MOST_LANES + MOST_WAITING):
+        for _ in range(MOST_STREAMS + MOST_WAITING):
             await client.until("response.completed")
 
 
@@ -589,9 +596,8 @@ async def test_when_the_time_to_drain_is_over_the_connection_is_closed_anyway(lo
         assert (await soon(logged.get())).startswith("WS /v1/responses 200 cancelled")
 
 
-async def test_an_old_connection_says_so_and_closes(monkeypatch):
-    monkeypatch.setattr(websocket, "LIFETIME_SECONDS", 0)
-    async with stage() as here, here.connect() as client:
+async def test_an_old_connection_says_so_and_closes():
+    async with stage(websocket_seconds=1e-9) as here, here.connect() as client:
         error = await client.event()
         assert (error["status"], code_of(error)) == (400, "websocket_connection_limit_reached")
         assert await client.close_code() == 1001
@@ -627,9 +633,11 @@ async def test_a_slow_reader_holds_the_upstream_back():
         await taken.acquire()
         told.append(message)
 
+    settings = Settings(keepalive_seconds=0, max_body_bytes=1_000)
+    terms = Terms(settings, bounds_of(settings), Slots(1, 1), "")
     messages = asyncio.Queue()
     messages.put_nowait({"type": "websocket.receive", "text": '{"type":"response.create"}'})
-    serving = asyncio.create_task(Connection(Turns(), "/", send, 0, 1_000).serve(messages.get))
+    serving = asyncio.create_task(Connection(Turns(), "/", send, terms).serve(messages.get))
     for count in range(1, 4):
         await soon(wait_until(lambda: Turns.turn.made == len(told) + 1))
         taken.release()

@@ -1,0 +1,162 @@
+"""The head of a request: its URL and headers, bounded while they come and once they are there.
+
+The server's parser keeps whatever a client sends, for as long as it takes. `BoundedProtocol` ends a connection on
+which nothing but head comes, or which is silent where a head should come; `HeadBounds` looks at a whole head, with
+an answer like any other.
+
+Not here: a request's body (`shim.http.bodies`), and connections that wait for their next request, which the server
+closes by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shim.errors import ClientFault, Fault
+from shim.http.replies import raw_refusal
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from starlette.types import Scope
+
+    from shim.limits import Limits
+
+HEADER_OVERHEAD = 4
+"""Bytes of a header line besides its name and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadBounds:
+    """What a request's head may have."""
+
+    url_bytes: int
+    header_bytes: int
+    headers: int
+
+    @classmethod
+    def of(cls, limits: Limits) -> HeadBounds:
+        """What the settings say."""
+        return cls(limits.max_url_bytes, limits.max_header_bytes, limits.max_headers)
+
+    def check(self, scope: Scope) -> None:
+        """Refuse a head that is too large.
+
+        Raises:
+            ClientFault: 414 or 431.
+        """
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        query: bytes = scope.get("query_string", b"")
+        if len(path) + len(query) + bool(query) > self.url_bytes:
+            message = f"The URL is too long: it may have {self.url_bytes:,} bytes."
+            raise ClientFault(message, status=414, code="url_too_long")
+        headers = scope["headers"]
+        if len(headers) > self.headers:
+            raise headers_too_large(f"a request may have {self.headers:,} of them")
+        size = HEADER_OVERHEAD * len(headers)
+        for name, value in headers:
+            size += len(name) + len(value)
+        if size > self.header_bytes:
+            raise headers_too_large(f"together they may have {self.header_bytes:,} bytes")
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Uvicorn's protocol with an end to heads that have none, and to silence where one should come."""
+
+    def __init__(self, *args: Any, limits: Limits, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._limits = limits
+        self._most_bare_bytes = limits.max_url_bytes + limits.max_header_bytes
+        self._bare_bytes = 0
+        self._handed_over = False
+        self._waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        """A client has connected: it may, if not too many have, and should ask soon."""
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.max_client_connections:
+            self._refuse(_too_many_connections())
+        else:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; those that are no body may be so many only, and a head must be whole in time."""
+        self._bare_bytes += len(data)
+        super().data_received(data)
+        if self._handed_over or self.transport.is_closing():
+            return
+        if self._bare_bytes > self._most_bare_bytes:
+            self._refuse(headers_too_large(f"with its URL, a head may have {self._most_bare_bytes:,} bytes"))
+        elif self._waiting is None and (self.cycle is None or self.cycle.response_complete):
+            self._await_head()
+
+    def handle_websocket_upgrade(self) -> None:
+        """The connection is another protocol's from here on."""
+        self._handed_over = True
+        super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is refused in OpenAI's shape too."""
+        self.transport.write(raw_refusal(ClientFault(msg, code="invalid_http")))
+        self.transport.close()
+
+    # -- from the parser --------------------------------------------------------------------------------------
+
+    def on_headers_complete(self) -> None:
+        """A head is there."""
+        self._bare_bytes = 0
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """More of a body."""
+        self._bare_bytes = 0
+        super().on_body(body)
+
+    # -- time and refusals ------------------------------------------------------------------------------------
+
+    def _await_head(self) -> None:
+        self._waiting = self.loop.call_later(self._limits.request_head_seconds, self._too_slow)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _too_slow(self) -> None:
+        self._waiting = None
+        if self.scope is not None and (
+            self.cycle is None or self.cycle.scope is not self.scope
+        ):  # one has begun
+            self._refuse(_head_too_slow(self._limits.request_head_seconds))
+        else:
+            self.transport.close()
+
+    def _refuse(self, fault: Fault) -> None:
+        """Say why, unless an answer is under way, and end the connection."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(raw_refusal(fault))
+        self.transport.close()
+
+
+def headers_too_large(limit: str) -> ClientFault:
+    """A 431 that names the limit."""
+    return ClientFault(f"The request's headers are too large: {limit}.", status=431, code="headers_too_large")
+
+
+def _head_too_slow(seconds: float) -> ClientFault:
+    message = f"The request's head was not complete after {seconds:g} seconds."
+    return ClientFault(message, status=408, code="request_timeout")
+
+
+def _too_many_connections() -> Fault:
+    message = "The server has as many connections as it can; try again soon."
+    return Fault(message, status=503, code="too_many_connections", retry_after=1)
