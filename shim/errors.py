@@ -79,6 +79,7 @@ class UpstreamFault(Fault):
     """The upstream, or the way to it, failed."""
 
     status: int = 502
+    code: str | None = "server_error"
 
     __hash__ = Exception.__hash__
 

@@ -59,8 +59,104 @@ SLOTS = "tests/limits/test_limits_slots.py"
 CONNECTIONS = "tests/limits/test_limits_connections.py"
 ANSWERS = "tests/limits/test_limits_answers.py"
 DEADLINES = "tests/limits/test_limits_deadlines.py"
+WIRE = "tests/upstream/test_upstream_connections.py"
+DECODING = "tests/upstream/test_upstream_decoding.py"
+UPSTREAM_FAULTS = "tests/faults/test_faults_upstream.py::test_a_fault_ends_as_the_table_says"
+CLIENT_FAULTS = "tests/faults/test_faults_clients.py"
 
 MUTANTS = [
+    # -- faults on real sockets
+    Mutant(
+        "acknowledged-is-sent-again",
+        "upstream/http1.py",
+        "self._undelivered = bool(self._unsent() or self._unacknowledged())",
+        "self._undelivered = True",
+        f"{WIRE}::test_what_may_have_arrived_is_sent_once",
+    ),
+    Mutant(
+        "crossing-request-is-lost",
+        "upstream/troubles.py",
+        '    (Undelivered, Kind("{}", sent=False)),\n',
+        "",
+        f"{WIRE}::test_a_request_that_crosses_the_end_of_a_kept_connection_is_sent_again_at_once",
+    ),
+    Mutant(
+        "gateway-timeout-is-repeated",
+        "upstream/retry.py",
+        "RETRIED = frozenset({402, ",
+        "RETRIED = frozenset({504, 402, ",
+        "tests/upstream/test_upstream_client.py::test_what_cannot_pass_is_not_tried_again",
+    ),
+    Mutant(
+        "bomb-at-once",
+        "upstream/decoding.py",
+        "decompress(self._rest, PIECE_BYTES)",
+        "decompress(self._rest)",
+        f"{DECODING}::test_a_bomb_comes_out_in_small_pieces",
+    ),
+    Mutant(
+        "bomb-in-a-bomb",
+        "upstream/decoding.py",
+        "if len(encodings) > 1 or not DECLINED",
+        "if not DECLINED",
+        f"{DECODING}::test_what_has_no_bounds_is_declined",
+    ),
+    Mutant(
+        "status-below-100",
+        "upstream/http1.py",
+        "if status < FIRST_STATUS:",
+        "if status < 0:",
+        f"{UPSTREAM_FAULTS}[a-status-below-100-plain]",
+    ),
+    Mutant(
+        "finish-awaits-the-end",
+        "exchange/turn.py",
+        "                    self.chat.conclude()\n",
+        "",
+        f"{UPSTREAM_FAULTS}[signs-of-life-without-end-after-the-finish-stream]",
+    ),
+    Mutant(
+        "token-counts-unbounded",
+        "core/deltas.py",
+        "and 0 <= value <= _MOST_TOKENS), 0)",
+        "and 0 <= value), 0)",
+        f"{UPSTREAM_FAULTS}[token-counts-beyond-reason-stream]",
+    ),
+    Mutant(
+        "faults-without-a-code",
+        "errors.py",
+        '    code: str | None = "server_error"\n',
+        "",
+        f"{UPSTREAM_FAULTS}[a-redirect-to-a-private-address-stream]",
+    ),
+    Mutant(
+        "half-open-is-gone",
+        "http/halfclose.py",
+        "        self._probe()\n        return True",
+        "        self._probe()\n        return False",
+        f"{CLIENT_FAULTS}::test_who_only_stops_sending_gets_every_answer",
+    ),
+    Mutant(
+        "gone-is-half-open",
+        "http/halfclose.py",
+        "        if self._probes:\n",
+        "        if not self._probes:\n",
+        f"{CLIENT_FAULTS}::test_the_upstream_is_left_when_its_reader_is_gone",
+    ),
+    Mutant(
+        "few-open-files",
+        "cli/process.py",
+        "    gc.set_threshold(*SERVING)\n    open_many_files()\n",
+        "    gc.set_threshold(*SERVING)\n",
+        f"{CLIENT_FAULTS}::test_ten_thousand_idle_connections_are_held_and_requests_answered",
+    ),
+    Mutant(
+        "one-in-line-hears-of-the-end",
+        "http/halfclose.py",
+        "        if working is not None and not working.response_complete:\n            working.disconnected",
+        "        if working is self.cycle and not working.response_complete:\n            working.disconnected",
+        f"{CLIENT_FAULTS}::test_a_pipelined_request_does_not_hide_that_its_client_is_gone",
+    ),
     # -- chunks to deltas
     Mutant(
         "names-doubled",

@@ -1,4 +1,4 @@
-"""What only the owner of a process may set: its garbage collector, and what a library is to leave out.
+"""What only the owner of a process may set: its garbage collector, its open files, what a library is to leave out.
 
 `grid-shim` owns its process. Not for the application (`shim.http.create_app`), which is a guest in somebody's server.
 """
@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import gc
 import sys
+from contextlib import suppress
+
+if sys.platform != "win32":
+    import resource
 
 STARTING = (200_000, 20, 50)
 """Objects more than before after which the collector looks: about never, while modules are imported."""
@@ -22,7 +26,23 @@ def lighten() -> None:
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # its own program; httpx does without
 
 
+MOST_FILES = 65_536
+"""Open files that are asked for: connections are files, and many systems begin with 1,024."""
+
+
 def settle() -> None:
     """Once everything is imported: what is there will stay, so the collector need not look at it again."""
     gc.freeze()
     gc.set_threshold(*SERVING)
+    open_many_files()
+
+
+def open_many_files() -> None:
+    """Let this process have as many open files as it may give itself."""
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # some systems have a lower limit of their own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -191,6 +191,7 @@ CALL_BYTES = 1 << 10
 """What a call counts for besides its arguments: about as much as it takes here."""
 
 _LONGEST_INDEX = 9
+_MOST_TOKENS = (1 << 31) - 1
 _ASIDE = ("think", "call")
 """States of the tag splitter in which content is not the answer's text."""
 _RARE = frozenset({"annotations", "refusal", "tool_calls", "function_call"})
@@ -582,8 +583,8 @@ def _arguments(value: Any) -> str:
 
 
 def _count(*values: Any) -> int:
-    """The first of several token counts that is one."""
-    return next((value for value in values if type(value) is int and value >= 0), 0)
+    """The first of several token counts that is one, and that every reader of JSON and the store can hold."""
+    return next((value for value in values if type(value) is int and 0 <= value <= _MOST_TOKENS), 0)
 
 
 def read_usage(usage: Json) -> Usage:

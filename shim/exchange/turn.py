@@ -144,9 +144,11 @@ class Turn:
                     return events + self.assembler.finish()
                 if deltas := self.reader.hear(payload):
                     events += self.assembler.feed(deltas)
-                if self.reader.finished and any(isinstance(delta, Used) for delta in deltas):
-                    self.chat.settle()  # nothing else can come: some upstreams neither say so nor end the body
-                    return events + self.assembler.finish()
+                if self.reader.finished:
+                    if any(isinstance(delta, Used) for delta in deltas):
+                        self.chat.settle()  # nothing else can come, though some upstreams do not end the body
+                        return events + self.assembler.finish()
+                    self.chat.conclude()
         except Fault as fault:
             events += self._broken(fault)
         return events

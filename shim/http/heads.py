@@ -13,9 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from shim.errors import ClientFault, Fault
+from shim.http.halfclose import HalfCloseProtocol
 from shim.http.replies import raw_refusal
 
 if TYPE_CHECKING:
@@ -63,8 +62,8 @@ class HeadBounds:
             raise headers_too_large(f"together they may have {self.header_bytes:,} bytes")
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol with an end to heads that have none, and to silence where one should come."""
+class BoundedProtocol(HalfCloseProtocol):
+    """The server's protocol with an end to heads that have none, and to silence where one should come."""
 
     def __init__(self, *args: Any, limits: Limits, **named: Any) -> None:
         super().__init__(*args, **named)

@@ -13,7 +13,6 @@ import json
 import logging
 import random
 import re
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ from shim.upstream.redirects import Journey, Trust
 from shim.upstream.retry import Patience, Refused
 from shim.upstream.stream import Allowance, Body, ChatStream, RawReply
 from shim.upstream.transport import REUSED, Connections
-from shim.upstream.troubles import STALE_SECONDS, TRANSPORT_ERRORS, refused
+from shim.upstream.troubles import TRANSPORT_ERRORS, refused
 from shim.upstream.urls import normalise_base_url
 
 if TYPE_CHECKING:
@@ -195,15 +194,13 @@ class Upstream:
     async def _hop(self, call: Call, url: httpx.URL) -> httpx.Response:
         """One HTTP request, until the head of its answer."""
         request = call.to(url)
-        sent = time.monotonic()
         try:
             async with asyncio.timeout(self._settings.header_seconds):
                 response = await self._transport.handle_async_request(request)
         except TRANSPORT_ERRORS as error:
             if isinstance(error, TimeoutError) and REUSED not in request.extensions:
-                raise refused(httpx.PoolTimeout("no connection in time"), url, stale=False) from error
-            stale = bool(request.extensions.get(REUSED)) and time.monotonic() - sent < STALE_SECONDS
-            raise refused(error, url, stale=stale) from error
+                raise refused(httpx.PoolTimeout("no connection in time"), url, kept=False) from error
+            raise refused(error, url, kept=bool(request.extensions.get(REUSED))) from error
         response.request = request
         return response
 

@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 import httpx
 
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
@@ -26,12 +30,17 @@ MAX_HEAD_BYTES = 256 << 10
 MAX_WAITING_BYTES = 256 << 10
 """Bytes of a body that wait for their reader until the upstream is held back."""
 
+FIRST_STATUS = 100
 FIRST_FINAL_STATUS = 200
 SWITCHING_PROTOCOLS = 101
 
 
 class Dropped(httpx.ReadError):
     """The connection ended before a byte of the answer."""
+
+
+class Undelivered(Dropped):
+    """And it ended before the other side had received the whole request, which it cannot have begun to answer."""
 
 
 class Answer(httpx.AsyncByteStream):
@@ -147,8 +156,13 @@ class Answer(httpx.AsyncByteStream):
         if self._parts or self._complete:
             self._wake()
 
-    def end(self, error: Exception | None) -> None:
-        """The connection has ended; a body without a length ends so."""
+    def end(self, error: Exception | None, *, undelivered: bool = False) -> None:
+        """The connection has ended; a body without a length ends so.
+
+        Args:
+            error: What broke it, if it broke.
+            undelivered: Whether the other side ended it without having received all of the request.
+        """
         if self.over:
             return
         if self.head.done() and error is None and not self._has_length():
@@ -157,7 +171,8 @@ class Answer(httpx.AsyncByteStream):
         elif self.head.done() or self._bare_bytes:
             self.fail(_caused(httpx.ReadError("the connection ended early"), error))
         else:
-            self.fail(_caused(Dropped("it closed the connection"), error))
+            kind = Undelivered if undelivered else Dropped
+            self.fail(_caused(kind("it closed the connection"), error))
 
     def fail(self, trouble: Exception) -> None:
         """Nothing more will come that could be used."""
@@ -200,6 +215,8 @@ class Answer(httpx.AsyncByteStream):
         status = self._parser.get_status_code()
         if status == SWITCHING_PROTOCOLS:
             raise httpx.RemoteProtocolError("it switched to another protocol")
+        if status < FIRST_STATUS:  # its body would be read as that of the next answer
+            raise httpx.RemoteProtocolError("the answer is not valid HTTP")
         if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
             raise httpx.RemoteProtocolError("its headers are too long")
         if status < FIRST_FINAL_STATUS:
@@ -246,6 +263,7 @@ class Connection(asyncio.Protocol):
         self.served = False
         self._keep = False
         self._held = False
+        self._undelivered = False
 
     async def ask(self, request: bytes, body: bytes, silence_seconds: float) -> Answer:
         """Send a request and wait for the head of its answer.
@@ -310,6 +328,16 @@ class Connection(asyncio.Protocol):
     def _unsent(self) -> int:
         return sum(way.get_write_buffer_size() for way in (self._transport, self._wire) if way is not None)
 
+    def _unacknowledged(self) -> int:
+        """Bytes that the other side's system has not acknowledged; 0 where ours does not tell.
+
+        What a connection's end acknowledges is what had arrived before it was sent, so the rest was never read.
+        """
+        if self._wire is None or sys.platform != "linux":
+            return 0
+        number = self._wire.get_extra_info("socket").fileno()
+        return int.from_bytes(fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
     def leave(self, answer: Answer, *, whole: bool) -> None:
         """The reader is done with its answer."""
         if self._answer is not answer:
@@ -353,6 +381,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """See asyncio.Protocol: the other side is done, and so are we, whatever is still unsent."""
+        self._undelivered = bool(self._unsent() or self._unacknowledged())
         self.abort()
         return False
 
@@ -361,7 +390,7 @@ class Connection(asyncio.Protocol):
         self.closed = True
         answer, self._answer = self._answer, None
         if answer is not None:
-            answer.end(exc)
+            answer.end(exc, undelivered=self._undelivered)
         self.on_closed(self)
 
 

@@ -2,8 +2,9 @@
 
 A request is repeated only before the first byte of a good answer: when the upstream refused it with a status of
 `RETRIED` (The Grid bills no failed request), or when the connection was never made. What was sent and then lost is not
-repeated, since it may be running and billed. The one exception is a kept connection that breaks at once and without a
-byte of answer: the upstream had closed it before the request came. `shim.upstream.troubles` draws that line.
+repeated, since it may be running and billed. That a kept connection broke proves nothing, unless it ended before the
+upstream's system had received the whole request (`shim.upstream.http1.Undelivered`): then nobody has read it.
+`shim.upstream.troubles` draws that line.
 
 Pure: the clock, the random number and the sleeping come from `shim.upstream.client`.
 """
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
     from shim.errors import Fault
 
-RETRIED = frozenset({402, 408, 409, 429, 500, 502, 503, 504, 529})
+RETRIED = frozenset({402, 408, 409, 429, 500, 502, 503, 529})
+"""Refusals that pass. 504 is none: whoever gave up waiting leaves somebody at work."""
+
 FINAL_CODES = frozenset({"context_length_exceeded", "model_not_found"})
 """Answers that stay the same however often one asks, even with a status of `RETRIED`."""
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, cast
 
 from shim.errors import UpstreamFault
+from shim.upstream.decoding import Decoded
 from shim.upstream.http1 import Answer
 from shim.upstream.sse import DONE, MAX_EVENT_BYTES, PayloadReader
 from shim.upstream.troubles import TRANSPORT_ERRORS, broken
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 LINGER_SECONDS = 1.0
 """How long the end of the body is awaited after `[DONE]`, to keep the connection; some upstreams never end it."""
+
+USAGE_SECONDS = 5.0
+"""How long usage and `[DONE]` are awaited after the finish reason; some upstreams send neither, nor an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,24 +125,6 @@ class Body:
             await self._response.aclose()
 
 
-class Decoded:
-    """The bytes of any answer that httpx understands, decompressed. Read like an `Answer`."""
-
-    ready = False
-
-    def __init__(self, response: httpx.Response, silence_seconds: float) -> None:
-        self._chunks = response.aiter_bytes()
-        self._silence = silence_seconds
-
-    async def read(self) -> bytes:
-        """What came next; empty at the end."""
-        async with asyncio.timeout(self._silence):
-            async for data in self._chunks:
-                if data:
-                    return data
-        return b""
-
-
 class ChatStream:
     """A chat completion that the upstream is sending.
 
@@ -152,12 +138,19 @@ class ChatStream:
         self.attempts = attempts
         self._allowance = allowance
         self._body = Body(response, allowance)
-        self._done = False
-        self._until = 0.0
+        self._until: float | None = None
 
     def settle(self) -> None:
         """Say that nothing more is wanted: the end of the body is awaited for a moment only."""
-        self._done = True
+        self._hurry(LINGER_SECONDS)
+
+    def conclude(self) -> None:
+        """Say that the model has finished: what may still belong to the answer is not awaited for long."""
+        self._hurry(min(USAGE_SECONDS, self._allowance.silence_seconds))
+
+    def _hurry(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        self._until = until if self._until is None else min(until, self._until)
 
     async def reads(self) -> AsyncGenerator[list[str], None]:
         """The SSE payloads, those of one network read together.
@@ -170,20 +163,20 @@ class ChatStream:
         reader = PayloadReader(self._allowance.event_bytes)
         data: bytes | None = b""
         while data is not None:
-            data = await (self._last() if self._done else self._body.read())
+            data = await (self._body.read() if self._until is None else self._last(self._until))
             try:
                 payloads = reader.finish() if data is None else reader.feed(data)
             except UpstreamFault:
                 await self.aclose()
                 raise
             if payloads:
-                self._done = self._done or DONE in payloads
+                if DONE in payloads:
+                    self.settle()
                 yield payloads
 
-    async def _last(self) -> bytes | None:
-        """What comes after `[DONE]`, where nothing that happens matters any more."""
-        self._until = self._until or time.monotonic() + LINGER_SECONDS
-        left = self._until - time.monotonic()
+    async def _last(self, until: float) -> bytes | None:
+        """What comes until then: once the model has finished no fault matters any more."""
+        left = until - time.monotonic()
         with suppress(UpstreamFault):
             return await self._body.read(left) if left > 0 else None
         return None

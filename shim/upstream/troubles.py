@@ -14,15 +14,13 @@ import httpx
 
 from shim.core.faults import clean
 from shim.errors import UpstreamFault
+from shim.upstream.decoding import Declined
 from shim.upstream.dialing import HandshakeFailed, ProxyAway, Unresolved, Untrusted
-from shim.upstream.http1 import Dropped
+from shim.upstream.http1 import Undelivered
 from shim.upstream.retry import Refused
 
 TRANSPORT_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
 """All that a transport raises; `TimeoutError` and TLS errors are `OSError`s."""
-
-STALE_SECONDS = 2.0
-"""A kept connection that the upstream had closed shows within a round trip. One that breaks later was at work."""
 
 _REASONS = {
     errno.ECONNREFUSED: "connection refused",
@@ -42,14 +40,12 @@ class Kind:
         sent: Whether the request may have reached the upstream.
         slow: Whether time ran out.
         lasting: Whether another attempt must fail as well.
-        stale: Whether a kept connection that went stale looks like this.
     """
 
     reason: str
     sent: bool = True
     slow: bool = False
     lasting: bool = False
-    stale: bool = False
 
 
 _KINDS: tuple[tuple[type[Exception], Kind], ...] = (
@@ -58,6 +54,7 @@ _KINDS: tuple[tuple[type[Exception], Kind], ...] = (
     (Unresolved, Kind("its name cannot be resolved", sent=False)),
     (ProxyAway, Kind("the proxy cannot be reached: {}", sent=False)),
     (httpx.ConnectError, Kind("{}", sent=False)),
+    (Undelivered, Kind("{}", sent=False)),
     (httpx.ConnectTimeout, Kind("connecting took too long", sent=False, slow=True)),
     (httpx.PoolTimeout, Kind("all connections are busy", sent=False, slow=True)),
     (httpx.ProxyError, Kind("the proxy refused: {}", sent=False, lasting=True)),
@@ -65,29 +62,28 @@ _KINDS: tuple[tuple[type[Exception], Kind], ...] = (
     (httpx.LocalProtocolError, Kind("{}", sent=False, lasting=True)),
     (httpx.InvalidURL, Kind("its URL is not valid", sent=False, lasting=True)),
     (httpx.TimeoutException, Kind("no answer in time", slow=True)),
+    (Declined, Kind("its compression, {}, was declined")),
     (httpx.DecodingError, Kind("the answer's compression is broken")),
-    (Dropped, Kind("{}", stale=True)),
     (TimeoutError, Kind("no answer in time", slow=True)),
     (Exception, Kind("{}")),
 )
 """First match first: subclasses stand before their bases."""
 
 
-def refused(error: Exception, url: httpx.URL, *, stale: bool) -> Refused:
+def refused(error: Exception, url: httpx.URL, *, kept: bool) -> Refused:
     """What an exception before the first byte of the answer means.
 
     Args:
         error: One of `TRANSPORT_ERRORS`.
         url: Where the request went.
-        stale: Whether it went over a kept connection and failed within `STALE_SECONDS`.
+        kept: Whether it went over a connection that had served another.
     """
     kind = _kind_of(error)
-    at_once = stale and kind.stale
     verb = "No answer from" if kind.sent and kind.slow else "Lost" if kind.sent else "Cannot reach"
     return Refused(
         _fault(f"{verb} the upstream at {place(url)}", error, kind),
-        again=at_once or not (kind.sent or kind.lasting),
-        at_once=at_once,
+        again=not (kind.sent or kind.lasting),
+        at_once=kept and isinstance(error, Undelivered),
     )
 
 

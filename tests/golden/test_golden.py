@@ -76,6 +76,9 @@ class RecordedStream:
     def settle(self) -> None:
         """Nothing more is wanted."""
 
+    def conclude(self) -> None:
+        """The model has finished."""
+
     async def reads(self):
         reader = PayloadReader()
         for event in self.data.split(b"\n\n"):

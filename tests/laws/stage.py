@@ -56,6 +56,9 @@ class FakeChat:
     def settle(self) -> None:
         """Nothing more is wanted."""
 
+    def conclude(self) -> None:
+        """The model has finished."""
+
     def reads(self):
         """A generator that is kept: the garbage collector closes it for nobody."""
         self.made.append(self._reads())

@@ -1,29 +1,11 @@
 """Background responses in tests: raw streams read to their events, and waiting that is bounded."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 
-import httpx
+from served import until
 from stateful_stack import MODEL
 
-from shim.simulator import DEFAULT_KEY
-
-PATIENCE = 30.0  # seconds until a test that waits for something gives up
-SERVE = (sys.executable, "-P", "-c", "from shim.cli import main; main()", "serve", "--quiet", "--port")
 LIFECYCLE = ["response.created", "response.queued", "response.in_progress"]
-
-
-def until(condition, patience=PATIENCE):
-    """The first true value of a condition that another thread or process brings about."""
-    deadline = time.monotonic() + patience
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-    return value
 
 
 def begin(http, **fields):
@@ -90,35 +72,3 @@ def check(events):
     assert [event["response"]["status"] for event in events[:2]] == ["queued", "queued"]
     assert kinds.count("response.in_progress") <= 1
     assert kinds.count("error") == kinds.count("response.failed")
-
-
-class Served:
-    """One `grid-shim serve` in a process of its own; `settings` are for its environment."""
-
-    def __init__(self, grid, stderr=subprocess.DEVNULL, **settings):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        settings = {"upstream": grid.base_url, "key": DEFAULT_KEY, **settings}
-        own = {f"GRID_SHIM_{name.upper()}": str(value) for name, value in settings.items()}
-        self.process = subprocess.Popen([*SERVE, str(port)], env={**os.environ, **own}, stderr=stderr)
-        self.http = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}/v1",
-            headers={"authorization": "Bearer alice"},
-            timeout=PATIENCE,
-            trust_env=False,
-        )
-
-    def up(self):
-        try:
-            return self.http.get("/models").status_code == httpx.codes.OK
-        except httpx.TransportError:
-            return False
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait(PATIENCE)
-
-    def close(self):
-        self.http.close()
-        self.kill()

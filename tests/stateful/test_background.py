@@ -11,10 +11,10 @@ from background_stage import (
     follow,
     retrieve,
     stream,
-    until,
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from served import until
 from stateful_stack import MODEL
 
 from shim.simulator import Hold, Turn

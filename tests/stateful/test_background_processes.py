@@ -3,7 +3,8 @@
 from contextlib import ExitStack
 
 import pytest
-from background_stage import Served, begin, check, ended, events_of, follow, retrieve, stream, until
+from background_stage import begin, check, ended, events_of, follow, retrieve, stream
+from served import Served, until
 
 from shim.simulator import Hold, Turn, run_in_thread
 
@@ -23,7 +24,11 @@ def replicas(store, grid):
         started = []
         for _ in range(2):
             replica = Served(
-                grid, store=store, store_upgrade=True, seal_key="replicas", background_lease_seconds=2
+                grid.base_url,
+                store=store,
+                store_upgrade=True,
+                seal_key="replicas",
+                background_lease_seconds=2,
             )
             running.callback(replica.close)
             until(replica.up)

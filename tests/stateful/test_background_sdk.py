@@ -2,7 +2,7 @@
 
 import openai
 import pytest
-from background_stage import until
+from served import until
 from stateful_stack import MODEL
 
 from shim.simulator import Hold, Turn

@@ -1,12 +1,12 @@
 """A process that is asked to end while clients follow its background responses: their streams end in order."""
 
-import signal
 import threading
 import time
 
 import httpx
 import pytest
-from background_stage import PATIENCE, Served, begin, follow, until
+from background_stage import begin, follow
+from served import PATIENCE, Served, until
 
 from shim.simulator import Hold, Turn, run_in_thread
 
@@ -18,11 +18,11 @@ class Endpoint(Served):
         self._log = folder / "stderr"
         with self._log.open("wb") as log:
             super().__init__(
-                grid, log, store=f"sqlite:///{folder}/store.db", background_drain_seconds=drain_seconds
+                grid.base_url,
+                log,
+                store=f"sqlite:///{folder}/store.db",
+                background_drain_seconds=drain_seconds,
             )
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
 
     def said(self):
         """What it said, once it has ended."""

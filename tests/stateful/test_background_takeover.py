@@ -8,7 +8,8 @@ import json
 from contextlib import AsyncExitStack
 
 import pytest
-from background_stage import LIFECYCLE, PATIENCE, check
+from background_stage import LIFECYCLE, check
+from served import PATIENCE
 from stateful_stack import MODEL
 
 from shim.ambient import Ambient

@@ -1187,7 +1187,7 @@ def says(data: bytes):
 )
 @pytest.mark.parametrize("kept", [False, True])
 async def test_what_may_have_arrived_is_sent_once(talk, told, kept):
-    """But a kept connection that breaks at once and without a byte was stale."""
+    """Also where a kept connection breaks at once and without a byte: the model may be at work."""
     turns = []
 
     async def first_well(reader, writer):
@@ -1216,32 +1216,61 @@ async def test_what_may_have_arrived_is_sent_once(talk, told, kept):
             async with await up.open(b"{}", KEY) as stream:
                 await anext(stream.reads())
         await up.aclose()
-    stale = kept and talk in (hang_up, reset, silent)
-    assert len(arrived) == 1 + kept + stale
+    assert len(arrived) == 1 + kept
 
 
-async def test_a_kept_connection_that_breaks_late_was_at_work(monkeypatch):
-    monkeypatch.setattr("shim.upstream.client.STALE_SECONDS", 0.0)
-    turns = []
+def answering(listener: socket.socket, payload: str) -> socket.socket:
+    """Take a connection and answer one request on it; blocks."""
+    connection, _ = listener.accept()
+    connection.settimeout(SOON)
+    while b"\r\n\r\n{}" not in connection.recv(1 << 16):
+        pass
+    connection.sendall(sse(payload))
+    return connection
 
-    async def talk(reader, writer):
-        turns.append(1)
-        if len(turns) > 1:
-            await hang_up(reader, writer)
-        writer.write(sse("a"))
 
-    async def counting(reader, writer):
-        while await reader.readuntil(b"\r\n\r\n{}"):
-            await talk(reader, writer)
+async def crossing(end) -> tuple[list[list[str]], list[float]]:
+    """A second request is sent in the very moment in which the upstream ends the kept connection."""
+    naps = Naps()
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.MonkeyPatch.context() as patch:
+        listener.settimeout(SOON)
+        up = upstream(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", naps, retry_attempts=2)
+        peer_ = asyncio.ensure_future(asyncio.to_thread(answering, listener, "a"))
+        async with await up.open(b"{}", KEY) as stream:
+            told = [read async for read in stream.reads()]
+        kept = await peer_
+        peer_ = asyncio.ensure_future(asyncio.to_thread(answering, listener, "b"))
+        patch.setattr(http1, "_is_readable", lambda _: False)
+        end(kept)
+        async with await up.open(b"{}", KEY) as stream:
+            told += [read async for read in stream.reads()]
+        (await peer_).close()
+        await up.aclose()
+    return told, naps.taken
 
-    async with peer(counting) as port:
-        up = upstream(f"http://127.0.0.1:{port}/v1")
+
+async def test_a_request_that_crosses_the_end_of_a_kept_connection_is_sent_again_at_once():
+    assert await crossing(socket.socket.close) == ([["a"], ["b"]], [0.0])
+
+
+async def test_what_was_acknowledged_may_have_been_read_however_soon_the_end_came():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(SOON)
+        naps = Naps()
+        up = upstream(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", naps)
+
+        def twice() -> None:
+            with answering(listener, "a") as connection:
+                assert connection.recv(1 << 16)
+
+        peer_ = asyncio.ensure_future(asyncio.to_thread(twice))
         async with await up.open(b"{}", KEY) as stream:
             assert [read async for read in stream.reads()] == [["a"]]
         with pytest.raises(UpstreamFault, match="Lost"):
             await up.open(b"{}", KEY)
+        await peer_
         await up.aclose()
-    assert len(turns) == 2
+    assert naps.taken == []
 
 
 async def test_a_new_connection_that_ended_before_it_was_asked_was_sent_nothing():
@@ -1275,6 +1304,8 @@ async def test_a_new_connection_that_ended_before_it_was_asked_was_sent_nothing(
         test_an_address_of_ipv6_is_reached,
         test_a_handshake_takes_no_longer_than_it_may,
         test_no_reference_cycles_and_no_tasks_are_left,
+        test_a_request_that_crosses_the_end_of_a_kept_connection_is_sent_again_at_once,
+        test_what_was_acknowledged_may_have_been_read_however_soon_the_end_came,
     ],
 )
 def test_uvloop_is_no_different(law):

@@ -97,9 +97,17 @@ def test_the_sdks_own_retry_waits_as_told_and_gets_the_answer(monkeypatch):
 
 
 def test_the_shims_own_retry_hides_a_passing_fault_from_the_client():
-    config = SimulatorConfig(fail_first=[Failure(503, retry_after=0), Failure(0)])
+    config = SimulatorConfig(fail_first=[Failure(503, retry_after=0)])
     with stage(config) as here, here.openai() as client:
         assert client.responses.create(model=MODEL, input="say At last").output_text == "At last"
+
+
+def test_a_request_that_was_heard_and_lost_is_the_clients_to_repeat():
+    config = SimulatorConfig(fail_first=[Failure(503, retry_after=0), Failure(0)])
+    with stage(config) as here, here.openai() as client:
+        error = refused(client, model=MODEL, input="hi")
+        assert isinstance(error, openai.InternalServerError)
+        assert here.served == []
 
 
 def test_an_empty_account_is_a_rate_limit_error_with_the_code_for_quota():

@@ -69,23 +69,29 @@ class Server:
     answers: list[Answer]
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
+    open: int = 0
     client_left: asyncio.Event = field(default_factory=asyncio.Event)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+
+    async def listen(self) -> None:
+        """Take connections, on the same port as before."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
 
     def url(self, path: str = "/v1", host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}{path}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open += 1
         number = self.connections
         try:
             while True:
@@ -101,6 +107,7 @@ class Server:
         except (asyncio.IncompleteReadError, ConnectionError):
             self.client_left.set()
         finally:
+            self.open -= 1
             writer.close()
 
     async def _read(self, reader: asyncio.StreamReader, number: int) -> Request:

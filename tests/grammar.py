@@ -64,15 +64,16 @@ PREFIXES = {
 }
 
 
-def check(events: list[dict[str, Any]]) -> None:
-    """Fail unless the events are one whole, well-formed stream."""
-    Reader().read(events)
+def check(events: list[dict[str, Any]], *, background: bool = False) -> None:
+    """Fail unless the events are one whole, well-formed stream; in the background it is queued first."""
+    Reader(background=background).read(events)
 
 
 class Reader:
     """Reads one stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, background: bool = False) -> None:
+        self.background = background
         self.done: list[dict[str, Any]] = []
         self.cut: set[int] = set()
         self.item: dict[str, Any] | None = None
@@ -82,7 +83,11 @@ class Reader:
 
     def read(self, events: list[dict[str, Any]]) -> None:
         assert [event["sequence_number"] for event in events] == list(range(len(events)))
-        assert [event["type"] for event in events[:2]] == ["response.created", "response.in_progress"]
+        kinds = [event["type"] for event in events]
+        second = "response.queued" if self.background else "response.in_progress"
+        assert kinds[:2] == ["response.created", second]
+        if self.background and kinds[2:] != ["error", "response.failed"]:  # it failed while it was queued
+            assert kinds[2] == "response.in_progress"
         for place, event in enumerate(events):
             assert not self.ended, "an event after the terminal one"
             self.event(event, place, len(events) - place)
@@ -111,7 +116,8 @@ class Reader:
         if kind in TERMINAL:
             self.end(kind, response)
             return
-        assert response["status"] == "in_progress"
+        assert (kind == "response.queued") == (self.background and place == 1)
+        assert response["status"] == ("queued" if self.background and place < 2 else "in_progress")
         self.check_told(response["output"])
         assert len(response["output"]) == len(self.done) + (self.item is not None)
         assert (response["usage"], response["error"], response["completed_at"]) == (None, None, None)

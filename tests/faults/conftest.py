@@ -1,0 +1,40 @@
+import os
+
+import pytest
+from fault_stage import running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_environment(tmp_path_factory):
+    """No setting, key or proxy of the person who runs the tests takes part."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.upper().startswith(("GRID_SHIM_", "THEGRID_", "OPENAI_")) or name.upper().endswith(
+                "_PROXY"
+            ):
+                patch.delenv(name)
+        config = tmp_path_factory.mktemp("config") / "empty.toml"
+        config.touch()
+        patch.setenv("GRID_SHIM_CONFIG", str(config))
+        patch.setenv("PYTHONWARNINGS", "always::ResourceWarning")
+        yield
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory):
+    """One shim for all tests: what one fault leaves behind, the next test meets."""
+    with running(tmp_path_factory.mktemp("faults")) as stage:
+        yield stage
+
+
+@pytest.fixture
+def start(tmp_path):
+    """`start(**settings)`: a context with a stage of its own."""
+    return lambda **settings: running(tmp_path, **settings)
+
+
+@pytest.fixture(scope="session")
+def hasty(tmp_path_factory):
+    """Another one, which does not wait long for its upstream."""
+    with running(tmp_path_factory.mktemp("hasty"), read_seconds=0.6, header_seconds=0.6) as stage:
+        yield stage
