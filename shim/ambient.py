@@ -32,6 +32,10 @@ class Ambient:
         """Unix seconds."""
         return int(time.time())
 
+    def elapsed(self) -> float:
+        """Seconds on a clock that never jumps, for measuring."""
+        return time.monotonic()
+
     def new_id(self, prefix: str) -> str:
         """An unguessable id."""
         return f"{prefix}_{token()}"

@@ -91,6 +91,9 @@ class Settings(Limits):
     retention_days: int = Field(
         30, ge=0, description="Days after which a purge deletes what is stored; 0 keeps it for ever."
     )
+    drain_seconds: float = Field(
+        5.0, ge=0, description="Time that requests and streams get to end when the process is stopped."
+    )
     background_lease_seconds: int = Field(
         15,
         ge=1,

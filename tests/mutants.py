@@ -63,6 +63,9 @@ WIRE = "tests/upstream/test_upstream_connections.py"
 DECODING = "tests/upstream/test_upstream_decoding.py"
 UPSTREAM_FAULTS = "tests/faults/test_faults_upstream.py::test_a_fault_ends_as_the_table_says"
 CLIENT_FAULTS = "tests/faults/test_faults_clients.py"
+STOPPING = "tests/faults/test_faults_process_stopping.py"
+STORE_FAULTS = "tests/faults/test_faults_process_store.py"
+CLOCK = "tests/faults/test_faults_process_clock.py"
 
 MUTANTS = [
     # -- faults on real sockets
@@ -1092,6 +1095,119 @@ MUTANTS = [
         "        self._left_bytes -= len(data)\n",
         "",
         f"{ANSWERS}::test_the_bytes_of_what_the_upstream_sends_are_counted",
+    ),
+    # -- the process and what it stands on
+    Mutant(
+        "new-requests-while-draining",
+        "http/edge.py",
+        '                self._leaving.refuse(scope["path"])\n',
+        "",
+        f"{STOPPING}::test_what_runs_ends_whole_and_what_is_new_is_refused",
+    ),
+    Mutant(
+        "ready-while-draining",
+        "http/health.py",
+        "        if self._leaving.begun:\n",
+        "        if self._leaving.over:\n",
+        f"{STOPPING}::test_what_runs_ends_whole_and_what_is_new_is_refused",
+    ),
+    Mutant(
+        "stream-cut-without-a-word",
+        "http/stream.py",
+        "            if self._lost or not self._leaving.takes_over():",
+        "            if self._leaving.over or not self._leaving.takes_over():",
+        f"{STOPPING}::test_at_the_limit_each_is_told_once_that_it_failed",
+    ),
+    Mutant(
+        "lane-cut-without-a-word",
+        "http/websocket.py",
+        "if self._process.over and not (self._gone or self._lost):",
+        "if self._process.begun and (self._gone or self._lost):",
+        f"{STOPPING}::test_at_the_limit_every_lane_of_a_websocket_is_told_before_it_closes",
+    ),
+    Mutant(
+        "deaf-client-holds-the-end-up",
+        "http/websocket.py",
+        "                async with asyncio.timeout(CLOSE_SECONDS):\n",
+        "                async with asyncio.timeout(None):\n",
+        "tests/stateful/test_websocket.py::test_a_client_that_never_reads_does_not_hold_the_end_up",
+    ),
+    Mutant(
+        "second-signal-not-heard",
+        "cli/server.py",
+        "            self.force_exit = self.should_exit\n",
+        "            self.force_exit = False\n",
+        f"{STOPPING}::test_a_second_signal_ends_at_once",
+    ),
+    Mutant(
+        "unstored-said-to-be-stored",
+        "exchange/keeping.py",
+        '            response["store"] = False\n            log.error(',
+        "            log.error(",
+        f"{STORE_FAULTS}::test_a_disk_that_takes_nothing_costs_no_answer_and_is_used_again",
+    ),
+    Mutant(
+        "check-writes-nothing",
+        "store/sqlite.py",
+        "            raise StoreFault(GONE)\n        _write(connection)\n",
+        "            raise StoreFault(GONE)\n",
+        f"{STORE_FAULTS}::test_a_disk_that_takes_nothing_costs_no_answer_and_is_used_again",
+    ),
+    Mutant(
+        "each-waits-for-the-lock",
+        "store/sqlite.py",
+        "            self._locked = self._locked or",
+        "            self._locked = False and",
+        f"{STORE_FAULTS}::test_a_lock_that_another_process_holds_costs_all_answers_together_one_wait",
+    ),
+    Mutant(
+        "each-waits-for-a-silent-store",
+        "store/database.py",
+        "            self._silent_until = loop.time() + SILENT_SECONDS\n",
+        "",
+        "tests/store/test_store_silence.py",
+    ),
+    Mutant(
+        "background-lost-with-the-store",
+        "exchange/background.py",
+        "            events = []  # they wait in the story\n",
+        "            return\n",
+        f"{STORE_FAULTS}::test_a_background_response_whose_words_cannot_be_stored_for_a_while_ends_whole",
+    ),
+    Mutant(
+        "jump-takes-jobs",
+        "exchange/background.py",
+        "            if self._steady.settled():\n",
+        "            if self._steady:\n",
+        CLOCK,
+    ),
+    Mutant(
+        "jump-frees-locks",
+        "exchange/locking.py",
+        "self._steady.now())",
+        "self._steady.source.now())",
+        CLOCK,
+    ),
+    Mutant(
+        "jump-deletes",
+        "exchange/upkeep.py",
+        "purge(store, steady.now())",
+        "purge(store, source.now())",
+        CLOCK,
+    ),
+    Mutant(
+        "lease-from-the-future",
+        "store/jobs.py",
+        " + LONGEST_SECONDS",
+        " + 10 * LONGEST_SECONDS * LONGEST_SECONDS",
+        CLOCK,
+    ),
+    Mutant(
+        "long-line-cut",
+        "http/lines.py",
+        "                self._waiting.appendleft(rest)\n",
+        "                pass\n",
+        "tests/http/test_http_lines.py",
     ),
 ]
 

@@ -6,6 +6,7 @@ Stops only what it started. As root it runs the server as the user `postgres`, f
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -61,9 +62,47 @@ def _free_port():
         return taken.getsockname()[1]
 
 
+class Server:
+    """A server that can be stopped and started; `url.format(database=...)` names a database in it."""
+
+    def __init__(self, folder, binaries, port):
+        self.url = f"postgresql://{SUPERUSER}:unused@127.0.0.1:{port}/{{database}}"
+        self._control = binaries / "pg_ctl"
+        self._data = folder / "data"
+        options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off -c full_page_writes=off"
+        self._start = ("-l", folder / "log", "-t", START_SECONDS, "-w", "-o", options, "start")
+
+    def start(self):
+        _run(self._control, "-D", self._data, *self._start)
+
+    def stop(self):
+        _run(self._control, "-D", self._data, "-m", "immediate", "-w", "stop")
+
+    @contextmanager
+    def silent(self):
+        """While the context is open the server's processes stand still: it takes connections and says nothing."""
+        main = int((self._data / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        processes = [main, *map(int, children)]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
+
+
 @contextmanager
 def cluster():
     """`with cluster() as url`: a server; `url.format(database=...)` names a database in it."""
+    with server() as running:
+        yield running.url
+
+
+@contextmanager
+def server():
+    """`with server() as running`: a `Server`, started, and whatever became of it stopped in the end."""
     folder = Path(tempfile.mkdtemp(prefix="shim-pg-"))
     binaries, data, port = server_binaries(), folder / "data", _free_port()
     if os.geteuid() == 0:
@@ -80,12 +119,12 @@ def cluster():
             "--encoding=UTF8",
             "--locale=C",
         )
-        options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off -c full_page_writes=off"
-        start = ("-D", data, "-l", folder / "log", "-t", START_SECONDS, "-w", "-o", options)
-        _run(binaries / "pg_ctl", *start, "start")
+        running = Server(folder, binaries, port)
+        running.start()
         try:
-            yield f"postgresql://{SUPERUSER}:unused@127.0.0.1:{port}/{{database}}"
+            yield running
         finally:
-            _run(binaries / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            if (data / "postmaster.pid").exists():
+                running.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

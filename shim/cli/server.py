@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import math
+import logging
+import signal
 import socket
 import ssl
 import threading
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
+from shim.ambient import monotonic
 from shim.cli.catalog import bad_base_url
 from shim.cli.options import authenticates
 from shim.cli.problem import Problem
@@ -23,18 +25,24 @@ from shim.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from types import FrameType
 
     from pydantic import SecretStr
     from starlette.applications import Starlette
 
-    from shim.exchange.background import Background
+    from shim.http.services import Services
     from shim.settings import Settings
     from shim.store import ResponseStore
 
     Opening = Callable[[Settings], Awaitable[ResponseStore]]
 
-GRACE_SECONDS = 5
-"""Time that open streams get to end after Ctrl-C."""
+log = logging.getLogger("shim.server")
+
+LAST_SECONDS = 2
+"""Time to tell those whose time to drain is over, and again for their connections to close."""
+
+TICK_SECONDS = 0.05
+"""How often a server that drains looks whether it may end."""
 
 PING_SECONDS = 20
 """Silence on a WebSocket after which a ping is sent: proxies cut connections that look idle."""
@@ -148,7 +156,7 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
         server_header=False,
         proxy_headers=False,  # nothing here asks for the client's address
         timeout_keep_alive=cast("int", settings.idle_seconds),  # the event loop takes fractions
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=LAST_SECONDS,
         ssl_certfile=settings.ssl_certfile,
         ssl_keyfile=settings.ssl_keyfile,
         ssl_keyfile_password=_revealed(settings.ssl_keyfile_password),
@@ -188,18 +196,22 @@ class _Server(uvicorn.Server):
     It opens the store before the application starts: uvicorn would log a traceback, where there is a problem to tell.
     """
 
-    def __init__(self, settings: Settings, accepting: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, accepting: Callable[[], None], *, interruptible: bool = True
+    ) -> None:
         """Prepare; nothing is started.
 
         Args:
             settings: The endpoint's.
             accepting: Called once clients are answered.
+            interruptible: Whether SIGINT ends it; else somebody passes Ctrl-C on, which all of a terminal hear.
 
         Raises:
             Problem: The settings do not go together; it says which and how to mend them.
         """
         self._settings = settings
         self._accepting = accepting
+        self._interruptible = interruptible
         self._store: ResponseStore | None = None
         super().__init__(prepare(settings, self._opened))
 
@@ -215,20 +227,71 @@ class _Server(uvicorn.Server):
         assert self._store is not None  # noqa: S101 -- `startup` has opened it
         return self._store
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal drains, a second one of either kind ends at once."""
+        if sig != signal.SIGINT or self._interruptible:
+            self.force_exit = self.should_exit
+            super().handle_exit(sig, frame)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._background.leave()
-        if self._background.busy:  # those who follow its work may hear its end
-            self.config.timeout_graceful_shutdown = GRACE_SECONDS + math.ceil(self._background.drain_seconds)
+        """Let what runs end, refuse what is new in words, and only then stop to listen."""
+        leaving = self._services.leaving
+        leaving.begun = True
+        background = self._services.background
+        working = background.busy  # those who follow its work may hear its end
+        left = background.leave()
+        for connection in list(self.server_state.connections):
+            if not _idle(connection):  # such a client may be asking right now: it is refused in words
+                connection.shutdown()
+        grace = self._settings.drain_seconds + (background.drain_seconds if working else 0)
+        await self._drained(left, grace)
+        if self.force_exit:
+            background.hurry()
+            self.force_exit = False  # what is left takes no time, and must not be left out
+        leaving.over = True
+        if running := list(self.server_state.tasks):
+            log.warning("%d requests are cut off: the time to drain is over", len(running))
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running, timeout=LAST_SECONDS)
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(TICK_SECONDS)  # those who came in last are refused in words, too
         await super().shutdown(sockets)
 
+    async def _drained(self, left: asyncio.Task[None], seconds: float) -> None:
+        """Wait for requests and background work to end, but not longer than this, nor after a second signal."""
+        deadline = monotonic() + seconds
+        while (self.server_state.tasks or not left.done()) and not self.force_exit:
+            if monotonic() >= deadline:
+                break
+            await asyncio.sleep(TICK_SECONDS)
+
     @property
-    def _background(self) -> Background:
-        background: Background = cast("Starlette", self.config.app).state.services.background
-        return background
+    def _services(self) -> Services:
+        services: Services = cast("Starlette", self.config.app).state.services
+        return services
 
 
-def serve_forever(settings: Settings, listening: socket.socket, announce: Callable[[], None]) -> None:
+def _idle(connection: object) -> bool:
+    """Whether a connection is open for requests, and none is under way."""
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: PLC0415 -- there by now
+
+    return isinstance(connection, HttpToolsProtocol) and (
+        connection.cycle is None or connection.cycle.response_complete
+    )
+
+
+def serve_forever(
+    settings: Settings,
+    listening: socket.socket,
+    announce: Callable[[], None],
+    *,
+    interruptible: bool = True,
+) -> None:
     """Serve until the process, which is ours, is asked to end; `announce` is called once clients are answered.
+
+    With `interruptible` false SIGINT is no such wish.
 
     Raises:
         Problem: The endpoint cannot start.
@@ -240,7 +303,7 @@ def serve_forever(settings: Settings, listening: socket.socket, announce: Callab
         announce()
 
     configure_logging(settings)
-    _Server(settings, accepting).run(sockets=[listening])
+    _Server(settings, accepting, interruptible=interruptible).run(sockets=[listening])
 
 
 class _Threaded(_Server):

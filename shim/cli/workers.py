@@ -59,8 +59,12 @@ def serve(settings: Settings, listening: socket.socket, announce: Callable[[], N
     server.prepare(settings)  # tells what is wrong, and imports what workers share
     configure_logging(settings)
     settle()
-    patience = server.GRACE_SECONDS + settings.background_drain_seconds + SPARE_SECONDS
-    workers = Workers(lambda ready: server.serve_forever(settings, listening, ready), announce, patience)
+    patience = settings.drain_seconds + settings.background_drain_seconds + SPARE_SECONDS
+
+    def work(ready: Callable[[], None]) -> None:
+        server.serve_forever(settings, listening, ready, interruptible=False)
+
+    workers = Workers(work, announce, patience)
     ended_by = workers.run(settings.workers, listening)
     if ended_by == signal.SIGTERM:  # as one process does: whoever asked sees what it ended of
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -112,6 +116,7 @@ class Workers:
         self._failed = False
         self._not_before = 0.0
         self._asked: int | None = None
+        self._hurried = False
         self._lifeline, self._life = os.pipe()
         self._alarm, self._bell = os.pipe()
         os.set_blocking(self._alarm, False)
@@ -152,8 +157,10 @@ class Workers:
                 signal.signal(number, handler)
 
     def _heard(self, number: int, _: FrameType | None) -> None:
-        if number != signal.SIGCHLD:
-            self._asked = self._asked or number
+        if number == signal.SIGCHLD:
+            return
+        self._hurried = self._asked is not None
+        self._asked = self._asked or number
 
     def _wait(self, seconds: float) -> None:
         """Until a signal comes, a worker is ready, or this time has passed."""
@@ -202,9 +209,13 @@ class Workers:
         """Ask all to end, and make them if they do not."""
         self._tell(signal.SIGTERM)
         deadline = time.monotonic() + self._patience
+        hurrying = False
         while self._alive and (left := deadline - time.monotonic()) > 0:
             self._wait(left)
             self._bury()
+            if self._hurried and not hurrying:
+                hurrying = True
+                self._tell(signal.SIGTERM)
         self._tell(signal.SIGKILL)
         for pid in self._alive:
             os.waitpid(pid, 0)
@@ -237,9 +248,9 @@ class Workers:
 
     @staticmethod
     def _own_signals() -> None:
-        """As in a process that was started by itself."""
+        """As in a process that was started by itself, but Ctrl-C, which all hear, is the parent's to pass on."""
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 

@@ -30,12 +30,14 @@ from shim.exchange.caller import Caller
 from shim.exchange.exchange import Asked, Exchange
 from shim.exchange.following import POLL_SECONDS, Following, Here
 from shim.exchange.locking import CONVERSATION_LOCKED
+from shim.exchange.steady import Steady
 from shim.exchange.story import Gone, Order, Story, is_over
 from shim.exchange.turn import Turn
 from shim.settings import Settings
 from shim.store import StoreFault
 from shim.store.records import Claim, Job, StoredResponse
 from shim.wire.base import Json
+from shim.wire.events import Event
 from shim.wire.response import Response
 
 log = logging.getLogger("shim.background")
@@ -65,6 +67,8 @@ class Running:
 
     story: Story
     verdict: asyncio.Future[Verdict]
+    until: int
+    """When the lease runs out, as far as this process knows; Unix seconds."""
     task: asyncio.Task[None] = field(init=False)
 
     def settle(self, verdict: Verdict) -> None:
@@ -87,7 +91,9 @@ class Background:
         self._running: dict[tuple[str, str], Running] = {}
         self._leaving: asyncio.Task[None] | None = None
         self._left = False
+        self._hurried = asyncio.Event()
         self._looking = asyncio.Lock()
+        self._steady = Steady(self._source, self._lease)
         self._chores: set[asyncio.Task[None]] = set()
 
     # -- the process ------------------------------------------------------------------------------------------
@@ -113,6 +119,10 @@ class Background:
             self._leaving = asyncio.create_task(self._leave())
         return self._leaving
 
+    def hurry(self) -> None:
+        """Give what runs no more time."""
+        self._hurried.set()
+
     async def stop(self) -> None:
         """Leave, and end also what a request that was under way still began."""
         await self.leave()
@@ -124,7 +134,10 @@ class Background:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
         if self._running:
-            await asyncio.wait([one.task for one in self._running.values()], timeout=self._drain)
+            ended = asyncio.gather(*(one.task for one in self._running.values()))
+            hurried = asyncio.create_task(self._hurried.wait())
+            await asyncio.wait((ended, hurried), timeout=self._drain, return_when=asyncio.FIRST_COMPLETED)
+            hurried.cancel()
         await self._end()
         self._left = True
 
@@ -143,11 +156,14 @@ class Background:
         """
         async with self._looking:
             now = self._source.now()
-            for job in await self._taken(
-                lambda limit: self._store.jobs.claim_abandoned(self._claim(), now, limit)
-            ):
-                log.info("response %s was left behind: attempt %d", job.response_id, job.attempt)
-                self._begin(job)
+            for running in [one for one in self._running.values() if one.until <= now]:
+                await self._hold(running)  # else what is made here would be taken from here
+            if self._steady.settled():
+                for job in await self._taken(
+                    lambda limit: self._store.jobs.claim_abandoned(self._claim(), now, limit)
+                ):
+                    log.info("response %s was left behind: attempt %d", job.response_id, job.attempt)
+                    self._begin(job)
             for job in await self._taken(lambda limit: self._store.jobs.claim(self._claim(), limit)):
                 self._begin(job)
 
@@ -259,7 +275,8 @@ class Background:
     def _begin(self, job: Job, asked: Asked | None = None) -> None:
         """Work on a claimed job; its place is taken already."""
         key = job.owner, job.response_id
-        running = Running(Story(self._store, job, self._source), asyncio.get_running_loop().create_future())
+        verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        running = Running(Story(self._store, job, self._source), verdict, job.until or 0)
         running.task = asyncio.create_task(self._work(running, asked))
         self._running[key] = running
 
@@ -312,10 +329,14 @@ class Background:
         while True:
             await asyncio.sleep(self._lease / ROUNDS_PER_LEASE)
             with suppress(StoreFault):  # a lease that runs out meanwhile fences us, whatever happens here
-                until = self._source.now() + self._lease
-                renewal = await self._store.jobs.renew(running.story.job.lease, until)
-                if renewal != "held":
-                    running.settle(renewal)
+                await self._hold(running)
+
+    async def _hold(self, running: Running) -> None:
+        until = self._source.now() + self._lease
+        renewal = await self._store.jobs.renew(running.story.job.lease, until)
+        running.until = until
+        if renewal != "held":
+            running.settle(renewal)
 
     async def _make(self, story: Story, asked: Asked | None) -> None:
         """Make the response, or end what another process began."""
@@ -356,19 +377,35 @@ class Background:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _relay(self, turn: Turn, story: Story) -> None:
-        """Store what the turn says, one upstream read at a time."""
+        """Store what the turn says, one upstream read at a time; what a store that is away misses comes with the next."""
         turn.assembler.queue()  # told already
         story.assembler = turn.assembler
         async with aclosing(turn.events()) as batches:
             async for events in batches:
                 first = events[0]
                 if turn.final is not None:
-                    await story.become(turn.final, events)
+                    await self._finished(turn.final, events, story)
                     await turn.let_go()
-                elif first["type"] == "response.in_progress":
-                    await story.become(first["response"], events)
-                else:
-                    await story.tell(events)
+                    continue
+                try:
+                    if first["type"] == "response.in_progress":
+                        await story.become(first["response"], events)
+                    else:
+                        await story.tell(events)
+                except StoreFault as fault:
+                    log.warning("response %s waits for the store: %s", story.job.response_id, fault.message)
+
+    async def _finished(self, response: Response, events: list[Event], story: Story) -> None:
+        """Store the end, as soon as the store takes it; another process that took the job meanwhile ends this."""
+        while True:
+            try:
+                await story.become(response, events)
+            except StoreFault as fault:
+                log.warning("response %s waits for the store: %s", story.job.response_id, fault.message)
+            else:
+                return
+            events = []  # they wait in the story
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _asked_again(self, story: Story) -> Asked:
         """The request of a job that was not begun by whoever took it."""

@@ -147,6 +147,10 @@ class LocalTurn:
         """A further `response.in_progress`, numbered in sequence; nothing before the start or after the end."""
         return self.turn.assembler.heartbeat()
 
+    async def broken_off(self, fault: Fault) -> list[Event]:
+        """What is left to tell of a turn whose `events` were cancelled."""
+        return await self.turn.broken_off(fault)
+
     async def aclose(self) -> None:
         """Close the upstream at once; safe to call twice."""
         await self.turn.aclose()

@@ -23,15 +23,15 @@ from shim.core.echo import response_template
 from shim.core.estimate import estimate_tokens
 from shim.core.profile import OPENAI_FAMILIES, Instrument
 from shim.core.request import Aliases, Target, Translation, input_items, to_chat
-from shim.core.source import Source
 from shim.core.truncation import MOST_ATTEMPTS, shortened
 from shim.core.validation import read_request
 from shim.errors import Fault, missing
 from shim.exchange.caller import Caller, owner_of
 from shim.exchange.keeping import Keeper, Lessons
-from shim.exchange.locking import Release, TurnLock, release_nothing
+from shim.exchange.locking import LOCK_SECONDS, Release, TurnLock, release_nothing
 from shim.exchange.prompts import with_prompt
 from shim.exchange.recall import Recall, Recalled
+from shim.exchange.steady import Clocked, Steady
 from shim.exchange.turn import Keep, Preparation, Summary, Turn, keep_nothing
 from shim.seal import Sealer, kept_secret
 from shim.settings import Settings, data_directory
@@ -76,10 +76,11 @@ class Exchange:
     """Opens turns on one upstream; what clients want remembered is in `store`."""
 
     def __init__(
-        self, settings: Settings, upstream: Upstream, store: ResponseStore, source: Source | None = None
+        self, settings: Settings, upstream: Upstream, store: ResponseStore, source: Clocked | None = None
     ) -> None:
         self.store = store
-        self.source = source or Ambient()
+        self.source: Clocked = source or Ambient()
+        self._steady = Steady(self.source, LOCK_SECONDS)
         self._lessons = Lessons(store)
         self._settings = settings
         self._upstream = upstream
@@ -313,7 +314,7 @@ class Exchange:
         if conversation is None:
             return release_nothing
         return await TurnLock(
-            self.store.conversations, self.source, asked.owner, conversation, response_id
+            self.store.conversations, self._steady, asked.owner, conversation, response_id
         ).take()
 
     def _shape(self, asked: Asked, accepted: Accepted) -> Shape:

@@ -12,6 +12,7 @@ Not here: making responses (`shim.exchange.background`), HTTP.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,8 +20,11 @@ from dataclasses import dataclass
 from pydantic_core import from_json, to_json
 
 from shim.core.sse import framed
-from shim.store import ResponseStore
+from shim.errors import Fault
+from shim.store import ResponseStore, StoreFault
 from shim.store.records import TERMINAL, StoredEvent
+
+log = logging.getLogger("shim.background")
 
 PAGE_EVENTS = 256
 """Events read from the store at once."""
@@ -92,10 +96,20 @@ class Following:
         self._here = here
 
     async def reads(self) -> AsyncGenerator[bytes, None]:
-        """Whole server-sent events, up to the end of the response, its deletion, or the end of this process."""
+        """Whole server-sent events, up to the end of the response, its deletion, or the end of this process.
+
+        A store that is away is waited for.
+        """
         while True:
             news, left = self._here.news(), self._here.left()
-            page = await self._store.events.read(self._owner, self._id, self._after, PAGE_EVENTS)
+            try:
+                page = await self._store.events.read(self._owner, self._id, self._after, PAGE_EVENTS)
+            except StoreFault as fault:
+                log.warning("a follower of response %s waits for the store: %s", self._id, fault.message)
+                if left:
+                    return
+                await asyncio.sleep(POLL_SECONDS)
+                continue
             if page is None:
                 return
             if page.events:
@@ -114,6 +128,10 @@ class Following:
     def heartbeat(self) -> bytes:
         """A sign of life that is no event."""
         return HEARTBEAT
+
+    async def cut_off(self, _: Fault) -> bytes:
+        """The stream just ends, in order: it goes on elsewhere, after the number that was told last."""
+        return b""
 
     async def _rest(self, status: str) -> bytes:
         """The end of a stream that outgrew the store's bound: the gap is said, then the whole response is told."""

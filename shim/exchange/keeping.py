@@ -22,8 +22,8 @@ log = logging.getLogger("shim.exchange")
 class Keeper:
     """Keeps one response.
 
-    A store that fails takes nothing from the client that asked: the response is told all the same, the log is loud,
-    and continuing it will be refused.
+    A store that fails takes nothing from the client that asked: the response is told all the same, with `store` false,
+    the log is loud, and continuing it will be refused.
     """
 
     store: ResponseStore
@@ -36,8 +36,10 @@ class Keeper:
             if response["status"] in JOINS_CONVERSATION:
                 await self.store.responses.save(self._record(response))
         except StoreFault as fault:
+            response["store"] = False
             log.error("response %s could not be stored: %s", response["id"], fault.message)  # noqa: TRY400
         except Exception:
+            response["store"] = False
             log.exception("response %s could not be stored", response["id"])
 
     def _record(self, response: Response) -> ResponseRecord:

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from shim.core.source import Source
 from shim.errors import ClientFault, Fault
+from shim.exchange.steady import Steady
 from shim.store.protocol import Conversations
 from shim.store.records import Claim, Locking
 
@@ -32,10 +32,10 @@ class TurnLock:
     """The lock of one conversation for one response."""
 
     def __init__(
-        self, store: Conversations, source: Source, owner: str, conversation: str, response_id: str
+        self, store: Conversations, steady: Steady, owner: str, conversation: str, response_id: str
     ) -> None:
         self._store = store
-        self._source = source
+        self._steady = steady
         self._named = owner, conversation
         self._worker = response_id
         self._released = asyncio.Event()
@@ -73,8 +73,8 @@ class TurnLock:
         return release
 
     async def _lock(self) -> Locking:
-        now = self._source.now()
-        return await self._store.lock(*self._named, Claim(self._worker, now + LOCK_SECONDS), now)
+        until = self._steady.source.now() + LOCK_SECONDS
+        return await self._store.lock(*self._named, Claim(self._worker, until), self._steady.now())
 
     async def _prolong(self) -> None:
         while not self._released.is_set():

@@ -83,6 +83,8 @@ class Turn:
     """Whether events are told as they are given; else whoever stores them first lets go of the turn."""
     scrub: Callable[[Fault], Fault] = lambda fault: fault
     """Takes the upstream's key out of what the upstream said."""
+    untold: list[Event] = field(default_factory=list)
+    """The last events, while what must be kept first is being kept."""
     broken: bool = False
     """Whether the upstream's stream broke: then nothing more is read from it."""
 
@@ -115,7 +117,7 @@ class Turn:
                 async for payloads in reads:
                     if self.final is None and (events := self._read(payloads)):
                         if self.final is not None:
-                            await self._kept()
+                            await self._kept(events)
                         self._notice()
                         yield form(events)
                     if self.broken:
@@ -124,16 +126,18 @@ class Turn:
         except Fault as fault:
             last = [] if self.final else self._broken(fault)
         if last:
-            await self._kept()
+            await self._kept(last)
             self._notice()
             yield form(last)
 
-    async def _kept(self) -> None:
-        """Keep the response, before its end is told."""
+    async def _kept(self, events: list[Event]) -> None:
+        """Keep the response, before its end, which is in `events`, is told."""
         if self.final is not None:
+            self.untold = events
             await self.keep(self.final)
             if self.told_at_once:
                 await self.let_go()
+            self.untold = []
 
     def _read(self, payloads: Iterable[str]) -> list[Event]:
         """The events of one read; `[DONE]` ends the response, and so does a fault, after what came before it."""
@@ -167,6 +171,22 @@ class Turn:
     def heartbeat(self) -> bytes:
         """A further `response.in_progress`, numbered in sequence; empty before the start or after the end."""
         return _encoded(self.assembler.heartbeat())
+
+    async def broken_off(self, fault: Fault) -> list[Event]:
+        """What is left to tell of a turn whose `events` were cancelled; nothing before the start or after the end.
+
+        An end that was being stored is told without waiting for the store again.
+        """
+        if self.final is not None or self.assembler.state == "new":
+            return self.untold
+        events = self._broken(fault)
+        await self._kept(events)
+        self._notice()
+        return events
+
+    async def cut_off(self, fault: Fault) -> bytes:
+        """The same as bytes."""
+        return _encoded(await self.broken_off(fault))
 
     async def response(self) -> Response:
         """The whole response of a request that was not streamed.
@@ -241,6 +261,10 @@ class Preparation:
         if self.final is not None:
             await self.keep(self.final)
         yield events
+
+    async def broken_off(self, _: Fault) -> list[Event]:
+        """Nothing: its only events are told at once."""
+        return []
 
     async def aclose(self) -> None:
         """Nothing is open."""

@@ -21,6 +21,7 @@ from shim.http.edge import Edge
 from shim.http.guards import Guard
 from shim.http.heads import HeadBounds
 from shim.http.health import Readiness
+from shim.http.leaving import Leaving
 from shim.http.pages import PageGuard
 from shim.http.routes import ROUTES
 from shim.http.services import Services
@@ -56,6 +57,7 @@ def create_app(
     """
     guard = Guard.of(settings)
     grid = upstream or Upstream(settings)
+    leaving = Leaving()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -76,24 +78,28 @@ def create_app(
                 upstream=grid,
                 exchange=made,
                 background=background,
-                readiness=Readiness(guard, grid),
+                readiness=Readiness(guard, grid, kept, leaving),
+                leaving=leaving,
                 bounds=bounds_of(settings),
                 slots=Slots(settings.max_requests, settings.max_client_requests),
                 body_deadlines=Deadlines(settings.body_seconds),
             )
             yield
 
-    return Application(PageGuard.of(settings), HeadBounds.of(settings), lifespan)
+    return Application(PageGuard.of(settings), HeadBounds.of(settings), leaving, lifespan)
 
 
 class Application(Starlette):
     """The routes with nothing but the edge around them: it does all that Starlette's own layers would."""
 
-    def __init__(self, pages: PageGuard, heads: HeadBounds, lifespan: Lifespan[Starlette]) -> None:
+    def __init__(
+        self, pages: PageGuard, heads: HeadBounds, leaving: Leaving, lifespan: Lifespan[Starlette]
+    ) -> None:
         super().__init__(routes=ROUTES, lifespan=lifespan)
         self._pages = pages
         self._heads = heads
+        self._leaving = leaving
 
     def build_middleware_stack(self) -> ASGIApp:
         """See Starlette; called once."""
-        return Edge(self.router, self._pages, self._heads)
+        return Edge(self.router, self._pages, self._heads, self._leaving)

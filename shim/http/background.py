@@ -65,7 +65,7 @@ async def cancel(request: Request) -> Response:
 
 def _followed(services: Services, owner: str, response_id: str, after: int) -> ASGIApp:
     following = services.background.follow(owner, response_id, after)
-    return WhileConnected(EventStream(following, services.settings.keepalive_seconds))
+    return WhileConnected(EventStream(following, services.settings.keepalive_seconds, services.leaving))
 
 
 def _starting_after(given: str | None) -> int:

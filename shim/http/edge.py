@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from shim.errors import Fault
 from shim.http.call import SCOPE_KEY, Call, ClientGone
+from shim.http.leaving import closing, shutting_down
 from shim.http.logs import log_call
 from shim.http.replies import fault_reply, internal_fault, routing_reply, upgrade_refused, url_fault
 from shim.http.websocket import serve_websocket
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from shim.http.heads import HeadBounds
+    from shim.http.leaving import Leaving
     from shim.http.pages import PageGuard
 
 logger = logging.getLogger(__name__)
@@ -32,10 +34,11 @@ logger = logging.getLogger(__name__)
 class Edge:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, pages: PageGuard, heads: HeadBounds) -> None:
+    def __init__(self, app: ASGIApp, pages: PageGuard, heads: HeadBounds, leaving: Leaving) -> None:
         self._app = app
         self._heads = heads
         self._pages = pages
+        self._leaving = leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, whatever comes of it."""
@@ -54,6 +57,9 @@ class Edge:
         try:
             self._heads.check(scope)
             send = self._pages.admit(scope, send)
+            if self._leaving.begun:
+                send = closing(send)
+                self._leaving.refuse(scope["path"])
             await self._dispatch(scope, receive, send)
         except ClientGone:
             call.outcome = "client_gone"
@@ -62,6 +68,9 @@ class Edge:
         except HTTPException as unrouted:
             await routing_reply(call, unrouted)(scope, receive, send)
         except asyncio.CancelledError:
+            if call.status is None and self._leaving.takes_over():
+                await self._refuse(shutting_down(), scope, receive, closing(send))
+                return
             call.outcome = "cancelled"
             raise
         except Exception:

@@ -1,4 +1,6 @@
-"""Whether the shim can do its work: a key to use and an upstream that answers.
+"""Whether the shim can do its work: not about to end, a key, an upstream that answers, a store that keeps, room to connect.
+
+Each part is asked for at its own pace, and says why. Any that is not ok makes `/readyz` a 503.
 
 Not here: whether the process runs; `/healthz` says so by answering at all.
 """
@@ -6,16 +8,30 @@ Not here: whether the process runs; `/healthz` says so by answering at all.
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shim.errors import Fault
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from shim.http.guards import Guard
+    from shim.http.leaving import Leaving
+    from shim.store import ResponseStore
     from shim.upstream import Upstream
 
 READY_SECONDS = 5.0  # probes come every few seconds, from several sides; the upstream shall not feel them
+STORE_SECONDS = 1.0
+RESERVE = 16
+"""File descriptors below which no further clients should come: a request takes up to three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +43,44 @@ class Check:
     reason: str
 
 
-class Readiness:
-    """The checks behind `/readyz`, each remembered for a few seconds."""
+class Remembered:
+    """A check whose outcome counts for a while; who asks meanwhile waits for the same one."""
 
-    def __init__(self, guard: Guard, upstream: Upstream) -> None:
-        self._guard = guard
-        self._upstream = upstream
-        self._checks: tuple[Check, ...] = ()
+    def __init__(self, work: Callable[[], Awaitable[Check]], seconds: float) -> None:
+        self._work = work
+        self._seconds = seconds
+        self._one_at_a_time = asyncio.Lock()
+        self._known: Check | None = None
         self._until = 0.0
 
-    async def checks(self) -> tuple[Check, ...]:
-        """Every check with its reason; never raises for an upstream that fails."""
+    async def __call__(self) -> Check:
+        """The outcome, not older than its time."""
         clock = asyncio.get_running_loop().time
-        if not self._checks or clock() >= self._until:
-            self._checks = (self._key(), await self._reachable())
-            self._until = clock() + READY_SECONDS
-        return self._checks
+        async with self._one_at_a_time:
+            if self._known is None or clock() >= self._until:
+                self._known = await self._work()
+                self._until = clock() + self._seconds
+            return self._known
+
+
+class Readiness:
+    """The checks behind `/readyz`."""
+
+    def __init__(self, guard: Guard, upstream: Upstream, store: ResponseStore, leaving: Leaving) -> None:
+        self._guard = guard
+        self._upstream = upstream
+        self._store = store
+        self._leaving = leaving
+        self._reached = Remembered(self._reachable, READY_SECONDS)
+        self._kept = Remembered(self._keeping, STORE_SECONDS)
+
+    async def checks(self) -> tuple[Check, ...]:
+        """Every check with its reason; never raises for a part that fails, and asks nobody once the process ends."""
+        if self._leaving.begun:
+            return (Check("process", ok=False, reason="draining: the process was asked to end"),)
+        upstream, store = await asyncio.gather(self._reached(), self._kept())
+        running = Check("process", ok=True, reason="not asked to end")
+        return running, self._key(), upstream, store, descriptors()
 
     def _key(self) -> Check:
         guard = self._guard
@@ -55,11 +93,44 @@ class Readiness:
         )
 
     async def _reachable(self) -> Check:
-        try:
-            catalog = await self._upstream.catalog(self._guard.own_key)
-        except Fault as fault:
-            return Check("upstream", ok=False, reason=fault.message)
+        catalog = await self._upstream.catalog(self._guard.own_key)
         if catalog.fallback:
-            reason = f"{self._upstream.base_url} does not list its models; the built-in list is used"
+            reason = "the upstream does not list its models; the built-in list is used"
             return Check("upstream", ok=False, reason=reason)
-        return Check("upstream", ok=True, reason=f"{self._upstream.base_url} answers")
+        if catalog.stale:
+            reason = "the upstream did not list its models when it was last asked; an older list is used"
+            return Check("upstream", ok=False, reason=reason)
+        return Check("upstream", ok=True, reason="the upstream lists its models")
+
+    async def _keeping(self) -> Check:
+        try:
+            await self._store.check()
+        except Fault as fault:
+            return Check("store", ok=False, reason=fault.message)
+        if self._store.kind == "off":
+            return Check("store", ok=True, reason="nothing is kept, as set")
+        return Check("store", ok=True, reason=f"{self._store.kind} keeps what is written")
+
+
+def descriptors() -> Check:
+    """New descriptors get the lowest free number, which so tells how many are left at most."""
+    try:
+        lowest = os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        left = 0
+    else:
+        os.close(lowest)
+        left = _most_descriptors() - lowest
+    if left >= RESERVE:
+        return Check("descriptors", ok=True, reason="connections can be opened")
+    return Check(
+        "descriptors", ok=False, reason="no connection can be opened: the limit of open files is reached"
+    )
+
+
+def _most_descriptors() -> int:
+    """How many this process may have; some systems do not say."""
+    if resource is None:
+        return sys.maxsize
+    most: int = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if most == resource.RLIM_INFINITY else most

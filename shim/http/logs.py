@@ -10,11 +10,12 @@ import asyncio
 import json
 import logging
 import re
-import sys
 import textwrap
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from shim.http.lines import to_standard_error
 
 if TYPE_CHECKING:
     from shim.http.call import Call
@@ -29,7 +30,7 @@ access = logging.getLogger("shim.access")
 
 def configure_logging(settings: Settings) -> None:
     """Send the shim's and the server's log to standard error in the chosen format; safe to call twice."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = to_standard_error()
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     level = settings.log_level.upper()
     _direct("shim", handler, level)

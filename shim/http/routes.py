@@ -47,7 +47,7 @@ async def responses(request: Request) -> ASGIApp:
         async with aclosing(turn):
             call.summary = turn.summary
             if turn.stream:
-                reply: ASGIApp = EventStream(turn, services.settings.keepalive_seconds)
+                reply: ASGIApp = EventStream(turn, services.settings.keepalive_seconds, services.leaving)
             else:
                 reply = json_reply(await turn.response(), headers=safe_headers(turn.headers))
             await reply(scope, receive, send)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from shim.http.deadlines import Deadlines
     from shim.http.guards import Guard
     from shim.http.health import Readiness
+    from shim.http.leaving import Leaving
     from shim.http.slots import Slots
     from shim.settings import Settings
     from shim.upstream import Upstream
@@ -32,6 +33,7 @@ class Services:
     bounds: RequestBounds
     slots: Slots
     body_deadlines: Deadlines
+    leaving: Leaving
 
     @classmethod
     def of(cls, request: Request) -> Services:

@@ -13,12 +13,15 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from shim.http.call import Call, ClientGone, stop
+from shim.http.leaving import Leaving, cut_off
 from shim.http.replies import safe_headers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from starlette.types import Receive, Scope, Send
+
+    from shim.errors import Fault
 
 SSE_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -46,31 +49,43 @@ class Told(Protocol):
         """A sign of life."""
         ...
 
+    async def cut_off(self, fault: Fault) -> bytes:
+        """The end of a turn whose `reads` were cancelled; empty if there is none to tell."""
+        ...
+
 
 class EventStream:
     """The answer to a streaming request, as an ASGI application that is called once."""
 
-    def __init__(self, turn: Told, keepalive_seconds: float) -> None:
+    def __init__(self, turn: Told, keepalive_seconds: float, leaving: Leaving | None = None) -> None:
         """Prepare to send `turn`.
 
         Args:
             turn: An accepted turn; it stays the caller's to close.
             keepalive_seconds: Silence after which a heartbeat is sent; 0 never sends one.
+            leaving: Whether a cancellation means that the process ends.
         """
         self._turn = turn
         self._keepalive = keepalive_seconds
+        self._leaving = leaving or Leaving()
         self._beating = asyncio.Lock()  # held while a heartbeat is sent
         self._relaying = False  # whether a piece is, before which no heartbeat may slip in
+        self._lost = False  # whether something that was made was not sent: then nothing may follow it
         self._last_sent = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI's signature
         """Send the headers, every piece, and the end; raises `ClientGone` at most."""
         headers = {**safe_headers(self._turn.headers), **SSE_HEADERS}
         await send({"type": "http.response.start", "status": 200, "headers": raw(headers)})
-        async with self._heartbeats(send):
-            # A task of its own: each piece would else be woken up through every layer around this one.
-            if not await asyncio.create_task(self._relay(send)):
-                Call.of(scope).outcome = "broken"
+        try:
+            async with self._heartbeats(send):
+                # A task of its own: each piece would else be woken up through every layer around this one.
+                if not await asyncio.create_task(self._relay(send)):
+                    Call.of(scope).outcome = "broken"
+        except asyncio.CancelledError:
+            if self._lost or not self._leaving.takes_over():
+                raise
+            await self._put(await self._turn.cut_off(cut_off()), send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _relay(self, send: Send) -> bool:
@@ -78,13 +93,17 @@ class EventStream:
         try:
             async with contextlib.aclosing(self._turn.reads()) as reads:
                 async for piece in reads:
-                    if self._beating.locked():
-                        async with self._beating:
+                    try:
+                        if self._beating.locked():
+                            async with self._beating:
+                                await self._put(piece, send)
+                        else:
+                            self._relaying = True
                             await self._put(piece, send)
-                    else:
-                        self._relaying = True
-                        await self._put(piece, send)
-                        self._relaying = False
+                            self._relaying = False
+                    except asyncio.CancelledError:
+                        self._lost = True
+                        raise
         except ClientGone:
             raise
         except Exception:
@@ -120,7 +139,11 @@ class EventStream:
                 self._last_sent = clock()  # a slow client is not silence; do not queue up behind the piece
             elif clock() - self._last_sent >= self._keepalive:
                 async with self._beating:
-                    await self._put(self._turn.heartbeat(), send)
+                    try:
+                        await self._put(self._turn.heartbeat(), send)
+                    except asyncio.CancelledError:
+                        self._lost = True
+                        raise
 
 
 def raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

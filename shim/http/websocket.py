@@ -25,6 +25,7 @@ from shim.exchange.connection import ConnectionTurns, LocalTurns
 from shim.http.bodies import bounded_object
 from shim.http.call import Call, ClientGone, stop
 from shim.http.draining import GOING_AWAY
+from shim.http.leaving import Leaving, cut_off, shutting_down
 from shim.http.logs import log_call
 from shim.http.messages import Create, Steer, error_event, lane_of, read_message, steer_failed
 from shim.http.replies import internal_fault
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from shim.http.services import Services
     from shim.http.slots import Slots
     from shim.settings import Settings
+
+CLOSE_SECONDS = 1.0
+"""Time for the last messages once the server's time to drain is over: a client that does not read gets none."""
 
 CLOSE_GOING_AWAY = 1001  # RFC 6455, section 7.4.1
 SWITCHING_PROTOCOLS = 101
@@ -60,7 +64,7 @@ async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
     terms = Terms(settings, services.bounds, services.slots, caller.identity)
     await send({"type": "websocket.accept", "headers": [(b"x-request-id", call.request_id.encode())]})
     call.status, call.outcome = SWITCHING_PROTOCOLS, "closed"
-    await Connection(turns, call.path, send, terms).serve(receive)
+    await Connection(turns, call.path, send, terms, services.leaving).serve(receive)
 
 
 def _services(scope: Scope) -> Services:
@@ -87,7 +91,7 @@ class Terms:
 class Connection:
     """One accepted connection: a reader, and a task for each lane that has something to do."""
 
-    def __init__(self, turns: ConnectionTurns, path: str, send: Send, terms: Terms) -> None:
+    def __init__(self, turns: ConnectionTurns, path: str, send: Send, terms: Terms, leaving: Leaving) -> None:
         """Prepare to answer.
 
         Args:
@@ -95,6 +99,7 @@ class Connection:
             path: For the log.
             send: Sends to the client; waits for a slow one, and so the upstream waits too.
             terms: What holds here.
+            leaving: Whether a cancellation means that the process ends.
         """
         self._turns = turns
         self._path = path
@@ -102,6 +107,7 @@ class Connection:
         self._terms = terms
         self._settings = terms.settings
         self._keepalive = terms.settings.keepalive_seconds
+        self._process = leaving
         self._lanes: dict[str | None, deque[Create]] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._unanswered: set[str] = set()
@@ -109,6 +115,7 @@ class Connection:
         self._leaving = asyncio.Event()
         self._ending = False
         self._gone = False
+        self._lost = False
 
     async def serve(self, receive: Receive) -> None:
         """Answer until the client leaves, the server stops, or the connection is too old.
@@ -125,8 +132,10 @@ class Connection:
             if self._unanswered:
                 raise ClientGone
         except asyncio.CancelledError:  # the time to drain is over
-            with contextlib.suppress(ClientGone):
-                await self._close()
+            with contextlib.suppress(ClientGone, TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await stop(retiring, *self._running)
+                    await self._close()
             raise
         finally:
             await stop(*(task for task in (reading, retiring, *self._running) if not task.done()))
@@ -208,6 +217,8 @@ class Connection:
         except asyncio.CancelledError:
             if not call.complete:
                 call.outcome = "client_gone" if self._gone else "cancelled"
+            if call.status is None and self._process.over and not self._gone:
+                await self._refuse(shutting_down(), create.lane, call)
             raise
         except Fault as fault:
             await self._refuse(fault, create.lane, call)
@@ -221,13 +232,21 @@ class Connection:
     async def _make(self, create: Create, call: Call) -> None:
         turn = await self._turns.open(create.body, call.request_id, generate=create.generate)
         call.status, call.summary = 200, turn.summary
+        async with contextlib.aclosing(turn):
+            try:
+                await self._relay(turn, create.lane, call)
+            except asyncio.CancelledError:
+                if self._process.over and not (self._gone or self._lost):
+                    await self._tell(*await turn.broken_off(cut_off()), lane=create.lane)
+                raise
+
+    async def _relay(self, turn: LocalTurn, lane: str | None, call: Call) -> None:
         async with (
-            contextlib.aclosing(turn),
-            self._heartbeats(turn, create.lane) as pulse,
+            self._heartbeats(turn, lane) as pulse,
             contextlib.aclosing(turn.events()) as batches,
         ):
             async for events in batches:
-                await self._tell(*events, lane=create.lane)
+                await self._tell(*events, lane=lane)
                 pulse.beat()
                 if turn.told:  # a client that leaves now has its answer
                     call.complete = True
@@ -266,11 +285,15 @@ class Connection:
 
     async def _tell(self, *events: Mapping[str, Any], lane: str | None = None) -> None:
         """Send events, each as one message, with nothing of another lane between those of one call."""
-        async with self._sending:
-            for event in events:
-                named = event if lane is None else {**event, "stream_id": lane}
-                text = to_json(named, inf_nan_mode="null").decode()
-                await self._send({"type": "websocket.send", "text": text})
+        try:
+            async with self._sending:
+                for event in events:
+                    named = event if lane is None else {**event, "stream_id": lane}
+                    text = to_json(named, inf_nan_mode="null").decode()
+                    await self._send({"type": "websocket.send", "text": text})
+        except asyncio.CancelledError:
+            self._lost = True  # nothing may follow it
+            raise
 
     async def _retire(self) -> None:
         """Wait until the connection is too old or the server stops; then let running turns end, and close."""

@@ -14,7 +14,7 @@ from shim.errors import invalid
 from shim.store.database import Database
 from shim.store.dialect import insert_new
 from shim.store.paging import read_page
-from shim.store.records import Claim, Conversation, Item, Locking, Page, Window
+from shim.store.records import LONGEST_SECONDS, Claim, Conversation, Item, Locking, Page, Window
 from shim.store.tables import conversation_items as items
 from shim.store.tables import conversations
 
@@ -54,6 +54,7 @@ _LOCK = (
             conversations.c.lock_worker.is_(None),
             conversations.c.lock_worker == bindparam("worker"),
             conversations.c.lock_until <= bindparam("now"),
+            conversations.c.lock_until > bindparam("until") + LONGEST_SECONDS,
         ),
     )
     .values(lock_worker=bindparam("worker"), lock_until=bindparam("until"), used_at=bindparam("now"))

@@ -33,10 +33,28 @@ REASONS = {
     "readonly": "The store cannot be written: its file is read-only.",
     "malformed": "The store's file is damaged.",
     "not a database": "The store's file is not a database.",
+    "disk I/O error": "The store's disk cannot be read or written.",
+    "unable to open": "The store's file cannot be opened.",
 }
 """What SQLite says, and what is said for it."""
 
 AWAY = "The store cannot be reached."
+SILENT = "The store does not answer."
+
+ANSWER_SECONDS = 20.0
+"""How long a call waits for the database; what it asked for may still be done later."""
+
+SILENT_SECONDS = 5.0
+"""How long a database that did not answer is not asked again, so that one request waits for it and not all."""
+
+CLOSE_SECONDS = 3.0
+"""How long what is under way may hold the closing up."""
+
+CHECK_SECONDS = 2.0
+"""How long a check waits for the database."""
+
+FRESH_SECONDS = 5.0
+"""How long a write that failed counts against the store: there may be room for a small one, and not for the next."""
 
 TROUBLES = (DBAPIError, PoolTimeoutError, OSError)
 """What a database in trouble raises."""
@@ -60,41 +78,102 @@ class Door(Protocol):
 class Database:
     """An open database. `kind` is `sqlite`, `memory` or `postgresql`."""
 
-    def __init__(self, kind: str, reader: Door, writer: Door) -> None:
+    def __init__(self, kind: str, reader: Door, writer: Door, check: Work[None]) -> None:
+        """Take what is open.
+
+        Args:
+            kind: See above.
+            reader: For what only reads.
+            writer: For transactions.
+            check: A transaction that fails if a write would.
+        """
         self.kind = kind
+        self._check = check
         self._reader = reader
         self._writer = writer
         self._running: set[asyncio.Task[Any]] = set()
+        self._failed: tuple[float, StoreFault] | None = None
+        self._checking: asyncio.Task[None] | None = None
+        self._silent_until = 0.0
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], *, patient: bool = False) -> T:
         """Run statements that only read, each by itself. What must be consistent is one statement.
+
+        `patient` is for work that may take any time.
 
         Raises:
             StoreFault: The database failed.
         """
-        return await self._whole(self._reader.run(work, commit=False))
+        return await self._whole(self._reader.run(work, commit=False), patient=patient)
 
-    async def write(self, work: Work[T]) -> T:
-        """Run a transaction and commit it.
+    async def write(self, work: Work[T], *, patient: bool = False) -> T:
+        """Run a transaction and commit it; `patient` for one that may take any time.
 
         Raises:
             StoreFault: The database failed. If it failed while committing, the write may or may not be there.
         """
-        return await self._whole(self._writer.run(work, commit=True))
+        return await self._whole(self._written(work), patient=patient)
+
+    async def _written(self, work: Work[T]) -> T:
+        try:
+            result = await self._writer.run(work, commit=True)
+        except StoreFault as fault:
+            self._failed = asyncio.get_running_loop().time(), fault
+            raise
+        self._failed = None
+        return result
+
+    async def check(self) -> None:
+        """See `shim.store.protocol.ResponseStore`; one at a time, however many ask.
+
+        Raises:
+            StoreFault: A write would fail.
+        """
+        if self._checking is None:
+            self._checking = asyncio.create_task(self._tried())
+            self._running.add(self._checking)
+            self._checking.add_done_callback(self._checked)
+        done, _ = await asyncio.wait([self._checking], timeout=CHECK_SECONDS)
+        if not done:
+            raise StoreFault(SILENT)
+        done.pop().result()
+        if self._failed and asyncio.get_running_loop().time() - self._failed[0] < FRESH_SECONDS:
+            raise self._failed[1]
+
+    async def _tried(self) -> None:
+        await self._writer.run(self._check, commit=True)
+
+    def _checked(self, task: asyncio.Task[None]) -> None:
+        self._checking = None
+        self._done(task)
 
     async def aclose(self) -> None:
-        """Wait for what is under way, then close the connections."""
-        while self._running:
-            await asyncio.wait(self._running)
+        """Wait for what is under way, but not for ever, then close the connections."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=CLOSE_SECONDS)
         for door in {id(door): door for door in (self._reader, self._writer)}.values():
             await door.aclose()
 
-    async def _whole(self, run: Coroutine[Any, Any, T]) -> T:
+    async def _whole(self, run: Coroutine[Any, Any, T], *, patient: bool = False) -> T:
         """Finish even if the caller is cancelled: a transaction is either not begun or carried through."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._silent_until:
+            run.close()
+            raise StoreFault(SILENT)
         task = asyncio.create_task(run)
         self._running.add(task)
         task.add_done_callback(self._done)
-        return await asyncio.shield(task)
+        if patient:
+            return await asyncio.shield(task)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            self._silent_until = loop.time() + SILENT_SECONDS
+            fault = StoreFault(SILENT)
+            self._failed = loop.time(), fault
+            log.warning("the store did not answer within %d s", ANSWER_SECONDS)
+            raise fault from None
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
@@ -107,7 +186,8 @@ def said(error: Exception) -> Exception:
     if isinstance(error, (*BUGS, StoreFault)):
         return error
     cause = getattr(error, "orig", None) or error.__cause__ or error
-    name = " ".join(filter(None, (type(cause).__name__, getattr(cause, "sqlstate", None))))
+    codes = (getattr(cause, "sqlstate", None), getattr(cause, "sqlite_errorname", None))
+    name = " ".join(filter(None, (type(cause).__name__, *codes)))
     log.warning("the store failed: %s", name)
     reason = next((reason for word, reason in REASONS.items() if word in str(cause)), AWAY)
     return StoreFault(reason, cause=name)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Update, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Update, bindparam, insert, or_, select, update
 
 from shim.store import leases
 from shim.store.database import Database
-from shim.store.records import Claim, Job, Lease, Renewal, ResponseRecord
+from shim.store.records import LONGEST_SECONDS, Claim, Job, Lease, Renewal, ResponseRecord
 from shim.store.responses import SqlResponses
 from shim.store.tables import jobs, responses, streams
 
@@ -56,7 +56,9 @@ def _claiming(*which: ColumnElement[bool]) -> Update:
 
 
 _CLAIM = _claiming(jobs.c.worker.is_(None))
-_CLAIM_ABANDONED = _claiming(jobs.c.until <= bindparam("now"))
+_CLAIM_ABANDONED = _claiming(
+    or_(jobs.c.until <= bindparam("now"), jobs.c.until > bindparam("later") + LONGEST_SECONDS)
+)
 
 
 class SqlJobs:

@@ -234,5 +234,8 @@ class OffStore:
         """Nothing is kept."""
         return Stats(self.kind)
 
+    async def check(self) -> None:
+        """Nothing can fail."""
+
     async def aclose(self) -> None:
         """Nothing is open."""

@@ -38,7 +38,7 @@ async def open_sql_store(settings: Settings) -> SqlStore:
     database = open_database(settings)
     try:
         if database.kind != "postgresql" or settings.store_upgrade:
-            await database.write(upgrade)
+            await database.write(upgrade, patient=True)
         else:
             await database.read(check_version)
     except BaseException:
@@ -57,7 +57,7 @@ async def upgrade_sql_store(settings: Settings) -> str | None:
     """
     database = open_database(settings)
     try:
-        return await database.write(upgrade)
+        return await database.write(upgrade, patient=True)
     finally:
         await database.aclose()
 

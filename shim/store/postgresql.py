@@ -5,16 +5,21 @@ Imported only where there is one: SQLAlchemy's asynchronous engine brings its wh
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from contextlib import aclosing
 from typing import TypeVar
 
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from shim.store.database import POOL_SECONDS, TROUBLES, Database, Work, said
+from shim.store.database import CLOSE_SECONDS, POOL_SECONDS, TROUBLES, Database, Work, said
+from shim.store.faults import StoreFault
 
 T = TypeVar("T")
+
+READ_ONLY = "The store cannot be written: the database only reads."
 
 CONNECT_SECONDS = 10
 COMMAND_SECONDS = 60
@@ -24,7 +29,13 @@ COMMAND_SECONDS = 60
 def postgresql_database(url: URL, connections: int) -> Database:
     """A PostgreSQL by URL, through asyncpg and its prepared statements."""
     pool = Pool(url, connections)
-    return Database("postgresql", pool, pool)
+    return Database("postgresql", pool, pool, _may_write)
+
+
+def _may_write(connection: Connection) -> None:
+    """Ask the server: a standby, or one that was set so, only reads."""
+    if connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on":
+        raise StoreFault(READ_ONLY)
 
 
 class Pool:
@@ -58,8 +69,17 @@ class Pool:
             return result
 
     async def aclose(self) -> None:
-        """See `Door`."""
-        await self._transactions.dispose()
+        """See `Door`; a server that says nothing is not waited for, and what the pool would log of it is no news."""
+        pool_log = logging.getLogger("sqlalchemy.pool")
+        level = pool_log.level
+        pool_log.setLevel(logging.CRITICAL)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._transactions.dispose()
+        except TimeoutError:
+            pass
+        finally:
+            pool_log.setLevel(level)
 
 
 class _DeadError(Exception):

@@ -289,6 +289,14 @@ class ResponseStore(Protocol):
         """How much is kept, of all owners."""
         ...
 
+    async def check(self) -> None:
+        """Whether a write would be kept now: a small one is tried, and a failure that is fresh counts as well.
+
+        Raises:
+            StoreFault: It would not, or nobody knows in time.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Finish what is under way and close the connections."""
         ...

@@ -19,6 +19,10 @@ from shim.wire.base import Json
 FORMAT_VERSION = 1
 """The format of stored bodies; a reader that meets a higher one must refuse it."""
 
+LONGEST_SECONDS = 60 * 60
+"""How much longer than the claim that asks for it a lease or lock may last: beyond that the clock was wrong when it was
+made, and nobody will prolong it."""
+
 TERMINAL = frozenset({"completed", "incomplete", "failed", "cancelled"})
 """Statuses that never change again."""
 

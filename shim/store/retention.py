@@ -74,7 +74,7 @@ class Retention:
             for table, oldest in ((responses, _oldest_responses()), (conversations, _oldest_conversations())):
                 gone[table.name] += await self._by_size(table, oldest, budget)
         if self._database.kind != "postgresql":  # whether or not anything went: clients delete, too
-            await self._database.read(_give_back)
+            await self._database.read(_give_back, patient=True)
         return Purged(gone[responses.name], gone[conversations.name], more=budget.short)
 
     async def _by_age(self, age: Column[int], past: int, budget: _Budget) -> int:
@@ -95,7 +95,7 @@ class Retention:
 
         total = 0
         while budget.take():
-            count = await self._database.write(work)
+            count = await self._database.write(work, patient=True)
             total += count
             if count < BATCH:
                 break
@@ -113,7 +113,7 @@ class Retention:
 
         total = 0
         while await self._database.read(_size) > self._max_bytes and budget.take():
-            count = await self._database.write(work)
+            count = await self._database.write(work, patient=True)
             total += count
             if not count:
                 break

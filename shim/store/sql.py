@@ -53,6 +53,10 @@ class SqlStore:
         """See the protocol."""
         return await self._retention.stats()
 
+    async def check(self) -> None:
+        """See the protocol."""
+        await self._database.check()
+
     async def aclose(self) -> None:
         """See the protocol."""
         await self._database.aclose()

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
 from shim.store.database import POOL_SECONDS, TROUBLES, Database, Work, said
+from shim.store.faults import StoreFault
 
 T = TypeVar("T")
+
+GONE = "The store's file was deleted or replaced: restart the endpoint."
 
 SQLITE_READERS = 4
 """Connections that read an SQLite file; each has a thread."""
@@ -24,13 +28,41 @@ SQLITE_READERS = 4
 BUSY_SECONDS = 15
 """How long SQLite waits for another process's transaction."""
 
+BUSY_AGAIN_SECONDS = 0.2
+"""The same once that was in vain, until a write succeeds: else all who queue would wait one after the other."""
+
 
 def sqlite_database(path: str) -> Database:
     """An SQLite file, made if it is not there, or `:memory:`, which is one connection for all."""
     writer = Threads(path, 1)
     if path == ":memory:":
-        return Database("memory", writer, writer)
-    return Database("sqlite", Threads(path, SQLITE_READERS, writes=False), writer)
+        return Database("memory", writer, writer, _write)
+    return Database("sqlite", Threads(path, SQLITE_READERS, writes=False), writer, _check_of(Path(path)))
+
+
+def _write(connection: Connection) -> None:
+    """Write a page; `user_version` is nobody's, as alembic has a table of its own."""
+    connection.exec_driver_sql("PRAGMA user_version = 1")
+
+
+def _check_of(path: Path) -> Work[None]:
+    """A write that also notices when the file is another one by now: SQLite goes on with the one that it has open."""
+    opened = _identity(path)
+
+    def check(connection: Connection) -> None:
+        if _identity(path) != opened:
+            raise StoreFault(GONE)
+        _write(connection)
+
+    return check
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 class Threads:
@@ -38,8 +70,10 @@ class Threads:
 
     def __init__(self, path: str, connections: int, *, writes: bool = True) -> None:
         self._engine = _sqlite_engine(path, connections, writes=writes)
+        event.listen(self._engine, "begin", self._begin)
         self._transactions = self._engine.execution_options(immediate=True)
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="grid-shim-store")
+        self._locked = self._hasty = False
 
     async def run(self, work: Work[T], *, commit: bool) -> T:
         """See `Door`."""
@@ -47,21 +81,32 @@ class Threads:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._run, engine, work, commit)
 
-    @staticmethod
-    def _run(engine: Engine, work: Work[T], commit: bool) -> T:  # noqa: FBT001 -- an executor passes by place
+    def _run(self, engine: Engine, work: Work[T], commit: bool) -> T:  # noqa: FBT001 -- an executor passes by place
         try:
             with engine.connect() as connection:
                 result = work(connection)
                 if commit:
                     connection.commit()
+                    self._locked = False
                 return result
         except TROUBLES as error:
-            raise said(error) from None
+            fault = said(error)
+            self._locked = self._locked or "locked" in str(error)
+            raise fault from None
+
+    def _begin(self, connection: Connection) -> None:
+        """Writers take the lock at once; a reader's statements stand for themselves."""
+        if connection.get_execution_options().get("immediate"):
+            if self._hasty != self._locked:
+                self._hasty = self._locked
+                seconds = BUSY_AGAIN_SECONDS if self._hasty else BUSY_SECONDS
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={round(seconds * 1000)}")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     async def aclose(self) -> None:
         """See `Door`."""
         self._engine.dispose()
-        self._threads.shutdown()
+        self._threads.shutdown(wait=False)
 
 
 def _sqlite_engine(path: str, connections: int, *, writes: bool) -> Engine:
@@ -77,7 +122,6 @@ def _sqlite_engine(path: str, connections: int, *, writes: bool) -> Engine:
         connect_args={"isolation_level": None, "check_same_thread": False},
     )
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin)
     return engine
 
 
@@ -98,9 +142,3 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _begin(connection: Connection) -> None:
-    """Writers take the lock at once; a reader's statements stand for themselves."""
-    if connection.get_execution_options().get("immediate"):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from shim.core.profile import Instrument
@@ -66,10 +66,12 @@ class Catalog:
     Attributes:
         instruments: In the upstream's order.
         fallback: Whether this is what the shim knows by itself, since the upstream did not say.
+        stale: Whether the upstream said so once, and did not when it was last asked.
     """
 
     instruments: tuple[Instrument, ...] = ()
     fallback: bool = False
+    stale: bool = False
     _by_id: dict[str, Instrument] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -201,6 +203,7 @@ class Shelf:
             self._catalog = await self._fetch(key)
             kept = self._seconds
         except Fault:
+            self._catalog = replace(self._catalog, stale=not self._catalog.fallback)
             kept = min(self._seconds, ERROR_SECONDS)
         self._expires = self._clock() + kept
         return self._catalog

@@ -10,6 +10,7 @@ from shim.ambient import Ambient
 from shim.errors import ClientFault, UpstreamFault
 from shim.exchange import Caller, Exchange
 from shim.exchange.locking import TurnLock
+from shim.exchange.steady import Steady
 from shim.settings import Settings
 from shim.simulator import DEFAULT_KEY, Dialect, Hold, SimulatorConfig, Turn, running
 from shim.store import open_store
@@ -150,7 +151,7 @@ async def test_a_client_that_leaves_while_the_lock_is_taken_leaves_the_conversat
             return await super().lock(*given)
 
     entered, store = asyncio.Event(), Slow()
-    lock = TurnLock(store, Ambient(), "owner", "conv_1", "resp_1")
+    lock = TurnLock(store, Steady(Ambient(), 1), "owner", "conv_1", "resp_1")
     taking = asyncio.create_task(lock.take())
     await entered.wait()
     taking.cancel()
@@ -173,7 +174,7 @@ async def test_no_late_prolongation_locks_a_conversation_again(monkeypatch):
         async def unlock(self, *_):
             order.append("unlock")
 
-    release = await TurnLock(Slow(), Ambient(), "owner", "conv_1", "resp_1").take()
+    release = await TurnLock(Slow(), Steady(Ambient(), 1), "owner", "conv_1", "resp_1").take()
     await asyncio.sleep(0.02)  # within the writing of a prolongation
     await release()
     await asyncio.sleep(0.05)

@@ -30,6 +30,9 @@ class Clock:
     def now(self):
         return 7
 
+    def elapsed(self):
+        return 7
+
 
 async def test_a_purge_goes_on_until_nothing_is_left():
     store = Purging(Purged(3, 1, more=True), Purged(2, 0, more=True), Purged())

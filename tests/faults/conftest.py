@@ -1,7 +1,12 @@
+"""Shared by the tests of faults: nothing of the user's takes part, and every process ends with its test."""
+
 import os
 
 import pytest
 from fault_stage import running
+from process_stage import Process
+
+from shim.simulator import run_in_thread
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,3 +43,23 @@ def hasty(tmp_path_factory):
     """Another one, which does not wait long for its upstream."""
     with running(tmp_path_factory.mktemp("hasty"), read_seconds=0.6, header_seconds=0.6) as stage:
         yield stage
+
+
+@pytest.fixture
+def grid():
+    with run_in_thread() as running:
+        yield running
+
+
+@pytest.fixture
+def serve(tmp_path, grid):
+    """`serve(*options, **settings)` starts a process in front of the Grid."""
+    started = []
+
+    def start(*options, **settings):
+        started.append(Process(tmp_path, grid, *options, **settings))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.close()

@@ -57,6 +57,9 @@ class CountingSource:
     def now(self):
         return 1_767_225_600
 
+    def elapsed(self):
+        return 0.0
+
     def new_id(self, prefix):
         self.count += 1
         return f"{prefix}_{self.count:050d}"

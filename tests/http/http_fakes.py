@@ -129,6 +129,7 @@ class FakeReply:
 class FakeCatalog:
     instruments: tuple[Instrument, ...]
     fallback: bool = False
+    stale: bool = False
 
     def get(self, name):
         return next((each for each in self.instruments if each.id == name), None)
@@ -140,6 +141,7 @@ class FakeUpstream:
 
     base_url: str = "http://upstream.test/v1"
     fallback: bool = False
+    stale: bool = False
     failure: Exception | None = None
     reply: FakeReply = field(default_factory=lambda: FakeReply((b'{"chat":true}',)))
     forwarded: list[tuple[bytes, str | None, str]] = field(default_factory=list)
@@ -151,7 +153,7 @@ class FakeUpstream:
         if self.failure:
             raise self.failure
         instruments = (Instrument("code-prime", context_window=128_000), Instrument("lab/agent", created=7))
-        return FakeCatalog(instruments, self.fallback)
+        return FakeCatalog(instruments, self.fallback, self.stale)
 
     async def forward(self, body, key, accept):
         self.forwarded.append((body, key, accept))

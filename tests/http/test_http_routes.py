@@ -14,6 +14,7 @@ from shim.errors import ClientFault, UpstreamFault
 from shim.http import create_app
 from shim.http.edge import tidy
 from shim.settings import Settings
+from shim.store.faults import StoreFault
 
 REQUEST = {"model": "gpt-5", "input": "Hi"}
 
@@ -314,20 +315,48 @@ async def test_ready_needs_an_upstream_that_answers(serve, upstream):
         reply = await client.get("/readyz")
     assert reply.status_code == 200
     assert [(check["name"], check["ok"]) for check in reply.json()["checks"]] == [
+        ("process", True),
         ("key", True),
         ("upstream", True),
+        ("store", True),
+        ("descriptors", True),
     ]
 
 
-@pytest.mark.parametrize("failure", [None, UpstreamFault("No route to the upstream.")])
-async def test_not_ready_says_why(serve, upstream, failure):
-    upstream.fallback, upstream.failure = True, failure
+@pytest.mark.parametrize(
+    ("known", "reason"), [("fallback", "built-in list"), ("stale", "older list")], ids=["never", "before"]
+)
+async def test_not_ready_says_why(serve, upstream, known, reason):
+    setattr(upstream, known, True)
+    async with serve() as client:
+        reply = await client.get("/readyz")
+    assert (reply.status_code, reply.json()["status"]) == (503, "not ready")
+    assert [check["name"] for check in reply.json()["checks"] if not check["ok"]] == ["upstream"]
+    assert reason in reply.json()["checks"][2]["reason"]
+    assert upstream.base_url not in reply.text
+
+
+async def test_a_store_that_fails_is_no_traffic_and_names_nothing(serve, exchange, monkeypatch):
+    async def check():
+        raise StoreFault("The store cannot be reached.", cause="secret.host")
+
+    monkeypatch.setattr(exchange.store, "check", check)
     async with serve() as client:
         reply = await client.get("/readyz")
     assert reply.status_code == 503
-    check = reply.json()["checks"][1]
-    assert not check["ok"]
-    assert (failure.message if failure else "built-in list") in check["reason"]
+    assert reply.json()["checks"][3] == {
+        "name": "store",
+        "ok": False,
+        "reason": "The store cannot be reached.",
+    }
+
+
+async def test_few_descriptors_left_are_no_traffic(serve, monkeypatch):
+    monkeypatch.setattr("shim.http.health.RESERVE", 10**9)
+    async with serve() as client:
+        reply = await client.get("/readyz")
+    assert reply.status_code == 503
+    assert [check["name"] for check in reply.json()["checks"] if not check["ok"]] == ["descriptors"]
 
 
 async def test_probes_do_not_reach_the_upstream_each_time(serve, upstream):

@@ -32,6 +32,9 @@ class Counting:
     def now(self) -> int:
         return 1_700_000_000
 
+    def elapsed(self) -> float:
+        return 0.0
+
     def new_id(self, prefix: str) -> str:
         self.made += 1
         return f"{prefix}_{self.made:050x}"

@@ -33,6 +33,9 @@ class Clock(Ambient):
     def now(self):
         return self.time
 
+    def elapsed(self):
+        return self.time
+
     def run_out(self):
         self.time += LEASE + 1
 

@@ -10,10 +10,12 @@ import pytest
 from websocket_stage import ENDS, MODEL, soon, stage
 from websockets.exceptions import InvalidStatus
 
+from shim.errors import ClientFault
 from shim.exchange import Exchange
 from shim.exchange.connection import LocalTurn
 from shim.http import websocket
 from shim.http.bodies import bounds_of
+from shim.http.leaving import Leaving
 from shim.http.slots import Slots
 from shim.http.websocket import Connection, Terms
 from shim.settings import Settings
@@ -637,7 +639,7 @@ async def test_a_slow_reader_holds_the_upstream_back():
     terms = Terms(settings, bounds_of(settings), Slots(1, 1), "")
     messages = asyncio.Queue()
     messages.put_nowait({"type": "websocket.receive", "text": '{"type":"response.create"}'})
-    serving = asyncio.create_task(Connection(Turns(), "/", send, terms).serve(messages.get))
+    serving = asyncio.create_task(Connection(Turns(), "/", send, terms, Leaving()).serve(messages.get))
     for count in range(1, 4):
         await soon(wait_until(lambda: Turns.turn.made == len(told) + 1))
         taken.release()
@@ -648,3 +650,29 @@ async def test_a_slow_reader_holds_the_upstream_back():
         await soon(serving)
     assert Turns.turn.closed
     assert ENDS.isdisjoint(json.loads(message["text"])["type"] for message in told)
+
+
+async def test_a_client_that_never_reads_does_not_hold_the_end_up(monkeypatch):
+    """One cancellation is enough, though nothing can be sent any more."""
+    monkeypatch.setattr(websocket, "CLOSE_SECONDS", 0.01)
+    stuck = asyncio.Event()
+
+    class Turns:
+        async def open(self, body, request_id, *, generate):
+            raise ClientFault("Not today.")
+
+    async def send(message):
+        stuck.set()
+        await asyncio.Event().wait()
+
+    messages = asyncio.Queue()
+    messages.put_nowait({"type": "websocket.receive", "text": '{"type":"response.create"}'})
+    settings = Settings(keepalive_seconds=0)
+    terms = Terms(settings, bounds_of(settings), Slots(1, 1), "")
+    serving = asyncio.create_task(
+        Connection(Turns(), "/", send, terms, Leaving(begun=True, over=True)).serve(messages.get)
+    )
+    await soon(stuck.wait())
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await soon(serving)

@@ -1,0 +1,265 @@
+"""A process that is asked to end: what runs may end, what is new is refused, and everyone is told in words."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import time
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from process_stage import DELTA, FOUR, MODEL, Answer, Stream, held, raw_connection, text_of, until
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+LONG = 60  # seconds to drain: nothing here waits for them
+SHORT = 0.5
+
+SIGNALS = [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 0)]
+
+
+@pytest.fixture(params=[(), ("--workers", "2")], ids=["one-process", "two-workers"])
+def options(request):
+    return request.param
+
+
+def draining(process):
+    """Wait until the process says that it ends."""
+
+    def told():
+        status, checks = process.ready()
+        return status == 503 and not checks["process"]["ok"]
+
+    until(told)
+
+
+def failed(events):
+    """The error of a stream that ended by an `error` event and `response.failed`, exactly one of each."""
+    kinds = [event["type"] for event in events]
+    assert kinds[-2:] == ["error", "response.failed"]
+    assert (kinds.count("error"), kinds.count("response.failed"), kinds.count("response.completed")) == (
+        1,
+        1,
+        0,
+    )
+    return events[-1]["response"]["error"]
+
+
+@asynccontextmanager
+async def websocket(process):
+    headers = {"authorization": "Bearer alice"}
+    async with connect(
+        f"ws://127.0.0.1:{process.port}/v1/responses", proxy=None, additional_headers=headers
+    ) as socket_:
+        yield socket_
+
+
+async def create(socket_, **fields):
+    await socket_.send(json.dumps({"type": "response.create", "model": MODEL, "input": "hi", **fields}))
+
+
+async def event(socket_):
+    return json.loads(await asyncio.wait_for(socket_.recv(), LONG))
+
+
+async def events_until(socket_, kind):
+    events = [await event(socket_)]
+    while events[-1]["type"] != kind:
+        events.append(await event(socket_))
+    return events
+
+
+async def away(condition):
+    return await asyncio.to_thread(until, condition)
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_what_runs_ends_whole_and_what_is_new_is_refused(serve, grid, options, number, code):
+    process = serve(*options, drain_seconds=LONG)
+    turn, release = held()
+    grid.turns.extend([turn, turn])
+    stream, answer = Stream(process), Answer(process)
+    stream.spoke()
+    until(lambda: len(grid.journal.served) == 2)
+    process.stop(number)
+    draining(process)
+    assert process.alive() == 200
+    refused = httpx.post(
+        f"http://127.0.0.1:{process.port}/v1/responses", json={"model": MODEL, "input": "x"}, trust_env=False
+    )
+    assert refused.status_code == 503
+    assert refused.json()["error"]["code"] == "server_shutting_down"
+    assert (int(refused.headers["retry-after"]), refused.headers["connection"]) == (1, "close")
+    release()
+    assert stream.whole()[-1]["type"] == "response.completed"
+    assert text_of(stream.events[-1]["response"]) == FOUR
+    assert text_of(answer.whole().json()) == FOUR
+    assert process.ended() == code
+    assert "Traceback" not in process.said()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_at_the_limit_each_is_told_once_that_it_failed(serve, grid, options, number):
+    process = serve(*options, drain_seconds=SHORT)
+    turn, _ = held()
+    early, _ = held(after=None)
+    grid.turns.extend([turn, turn])
+    stream, answer = Stream(process).spoke(), Answer(process)
+    until(lambda: len(grid.journal.served) == 2)
+    grid.turns.append(early)
+    waiting = Stream(process)
+    until(lambda: len(grid.journal.served) == 3)
+    process.stop(number)
+    assert failed(stream.whole())["code"] == "server_error"
+    assert answer.whole().status_code == 503
+    assert answer.answer.json()["error"]["code"] == "server_shutting_down"
+    waiting.join()
+    assert waiting.status == 503
+    process.ended()
+    assert "Traceback" not in process.said()
+    assert all(received.disconnected for received in grid.journal.served)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(serve, grid, options, number):
+    process = serve(*options, drain_seconds=LONG, background_drain_seconds=LONG)
+    turn, _ = held()
+    grid.turns.extend([turn, turn])
+    process.ask(background=True)
+    stream = Stream(process).spoke()
+    process.stop(number)
+    draining(process)
+    process.stop(number)
+    began = time.monotonic()
+    process.ended()
+    assert time.monotonic() - began < LONG / 2  # at once, but for what a busy machine takes
+    failed(stream.whole())
+    assert "Traceback" not in process.said()
+
+
+def test_a_process_with_nothing_to_do_ends_though_clients_are_connected(serve):
+    process = serve(drain_seconds=LONG)
+    assert process.ask().status_code == 200
+    with raw_connection(process):
+        process.stop()
+        assert process.ended() == -signal.SIGTERM
+
+
+def test_a_client_that_never_reads_does_not_hold_the_end_up(serve, grid):
+    process = serve(drain_seconds=SHORT, background_drain_seconds=SHORT)
+    turn, _ = held(after=None)
+    grid.turns.append(turn)
+    with raw_connection(process) as sock:
+        body = json.dumps({"model": MODEL, "input": "hi", "stream": True}).encode()
+        head = f"POST /v1/responses HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        sock.sendall(head.encode() + body)
+        until(lambda: grid.journal.served)
+        process.stop()
+        process.ended()
+
+
+async def test_websocket_turns_end_whole_and_no_further_ones_begin(serve, grid):
+    process = await asyncio.to_thread(serve, drain_seconds=LONG)
+    turn, release = held()
+    grid.turns.append(turn)
+    async with websocket(process) as busy, websocket(process) as idle:
+        await create(busy)
+        await events_until(busy, DELTA)
+        process.stop()
+        with pytest.raises(ConnectionClosed):
+            await event(idle)
+        assert idle.close_code == 1001
+        await asyncio.to_thread(draining, process)
+        with pytest.raises(InvalidStatus) as refused:
+            async with websocket(process):
+                pass
+        assert refused.value.response.status_code == 503
+        assert refused.value.response.headers["retry-after"] == "1"
+        release()
+        assert (await events_until(busy, "response.completed"))[-1]["response"]["status"] == "completed"
+        with pytest.raises(ConnectionClosed):
+            await event(busy)
+        assert busy.close_code == 1001
+    assert await asyncio.to_thread(process.ended) == -signal.SIGTERM
+    assert "Traceback" not in process.said()
+
+
+async def test_at_the_limit_every_lane_of_a_websocket_is_told_before_it_closes(serve, grid):
+    process = await asyncio.to_thread(serve, drain_seconds=SHORT)
+    turn, _ = held()
+    early, _ = held(after=None)
+    grid.turns.extend([turn, turn])
+    async with websocket(process) as client:
+        for lane in ("a", "b"):
+            await create(client, stream_id=lane)
+        seen = [await event(client)]
+        while {e["stream_id"] for e in seen if e["type"] == DELTA} != {"a", "b"}:
+            seen.append(await event(client))
+        grid.turns.append(early)
+        await create(client, stream_id="c")
+        await away(lambda: len(grid.journal.served) == 3)
+        process.stop()
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                seen.append(await event(client))
+        assert client.close_code == 1001
+    for lane in ("a", "b"):
+        assert failed([e for e in seen if e["stream_id"] == lane])["code"] == "server_error"
+    (told,) = [e for e in seen if e["stream_id"] == "c"]
+    assert (told["type"], told["status"]) == ("error", 503)
+    assert told["error"]["code"] == "server_shutting_down"
+    await asyncio.to_thread(process.ended)
+    assert "Traceback" not in process.said()
+
+
+def test_a_follower_of_a_background_response_hears_its_end(serve, grid):
+    process = serve(drain_seconds=SHORT, background_drain_seconds=LONG)
+    turn, release = held()
+    grid.turns.append(turn)
+    queued = process.ask(background=True).json()
+    stream = Stream(process, "GET", f"/responses/{queued['id']}?stream=true").spoke()
+    process.stop()
+    draining(process)
+    release()
+    assert stream.whole()[-1]["type"] == "response.completed"
+    assert process.ended() == -signal.SIGTERM
+
+
+def test_a_process_that_drains_ends_as_soon_as_its_background_work_has(serve, grid):
+    process = serve(drain_seconds=SHORT, background_drain_seconds=LONG)
+    turn, release = held()
+    grid.turns.append(turn)
+    queued = process.ask(background=True).json()
+    until(lambda: grid.journal.served)
+    process.stop()
+    draining(process)
+    release()
+    assert process.ended() == -signal.SIGTERM
+    again = serve()
+    assert again.http.get(f"/responses/{queued['id']}").json()["status"] == "completed"
+
+
+async def test_a_websocket_goes_on_with_what_another_worker_stored(serve, grid):
+    """Each of two connections to a worker of its own: the other one stands still while it is made."""
+    process = await asyncio.to_thread(serve, "--workers", "2")
+    one, other = await asyncio.to_thread(until, lambda: len(process.workers()) == 2 and process.workers())
+    answered = []
+    for stopped, previous in ((one, None), (other, 0)):
+        signalled = process.still(stopped)
+        with signalled:
+            async with websocket(process) as client:
+                continued = {} if previous is None else {"previous_response_id": answered[previous]["id"]}
+                await create(client, input="say so", store=True, **continued)
+                answered.append((await events_until(client, "response.completed"))[-1]["response"])
+    assert answered[1]["previous_response_id"] == answered[0]["id"]
+    assert len(grid.journal.served[1].body["messages"]) == 3
+
+
+def test_the_port_is_free_again_at_once(serve, grid):
+    process = serve(drain_seconds=LONG)
+    process.stop()
+    process.ended()
+    with socket.create_server(("127.0.0.1", process.port)):
+        pass
