@@ -1,94 +1,143 @@
-"""`encrypted_content`: text that clients keep for us between requests.
+"""`encrypted_content` and the keys of background work: text that others keep for us.
 
-A seal is `gs1.` and base64 of nonce and AES-256-GCM ciphertext over deflated UTF-8. What was sealed elsewhere, cut
-or changed does not open. Nothing is stored: any process with the same secret opens the seals of any other.
+A seal is `gs.` and base64url, without anything that another spelling could hide in, of
+
+    version (1 byte) | key id (8) | nonce (12) | AES-256-GCM over deflated UTF-8, with its tag (16)
+
+Version, key id, purpose and owner are authenticated with it: a seal opens only for whom and what it was made, with the
+key that made it. Several keys may open, one seals. Nothing is stored: any process with the same keys opens the seals
+of any other.
+
+Not here: where keys come from (`shim.seal_keys`).
 """
 
 from __future__ import annotations
 
 import base64
-import errno
-import hashlib
+import hmac
 import os
 import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-PREFIX = "gs1."
+PREFIX = "gs."
+VERSION = b"\x01"
+KEY_ID_BYTES = 8
 NONCE_BYTES = 12
-SECRET_BYTES = 32
+
 LARGEST_TEXT = 8 << 20
 """Bytes of text in a seal: what a reasoning model writes in one turn is a thousandth of it."""
 
+LARGEST_SEAL = 12 << 20
+"""Characters of a seal: `LARGEST_TEXT` that does not compress, in base64, and some room."""
 
-class Sealer:
-    """Seals and opens text with a secret of any length."""
+_HEAD_BYTES = len(VERSION) + KEY_ID_BYTES
+
+
+def derived(secret: bytes, label: bytes) -> bytes:
+    """32 bytes for one use of a secret: HKDF-SHA-256 (RFC 5869), no salt, one block.
+
+    The secret may have any length. `cryptography` has the same, and costs 6 MB before anything is sealed.
+    """
+    extracted = hmac.digest(bytes(32), secret, "sha256")
+    return hmac.digest(extracted, b"grid-shim " + label + b"\x01", "sha256")
+
+
+class SealKey:
+    """One secret and what is derived from it.
+
+    Attributes:
+        id: Tells keys apart and gives none away; it stands in every seal.
+        owner_key: What this key would tell owners apart with, if it were the first on a store.
+    """
 
     def __init__(self, secret: bytes) -> None:
-        self._key = hashlib.sha256(b"grid-shim seal 1\0" + secret).digest()
+        self.id = derived(secret, b"key id")[:KEY_ID_BYTES]
+        self.owner_key = derived(secret, b"owners")
+        self._key = derived(secret, b"seal")
 
     @cached_property
-    def _cipher(self) -> AESGCM:
+    def cipher(self) -> AESGCM:
+        """The cipher."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 -- large, and few seal
 
         return AESGCM(self._key)
 
+
+class SealKeys:
+    """The accepted keys in their order: the first one seals, all of them open."""
+
+    def __init__(self, *keys: SealKey) -> None:
+        self.all = keys
+        self._by_id = {key.id: key for key in keys}
+
+    @classmethod
+    def of(cls, secrets: Iterable[bytes]) -> SealKeys:
+        """The keys of these secrets; there is one at least."""
+        return cls(*map(SealKey, dict.fromkeys(secrets)))
+
+    def __getitem__(self, key_id: bytes) -> SealKey | None:
+        return self._by_id.get(key_id)
+
+    def sealer(self, purpose: str, owner: str) -> Sealer:
+        """What seals and opens for one purpose (a literal of ours) and one owner (any text)."""
+        return Sealer(self, f"{purpose}\0{owner}".encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """Seals and opens text that is bound to a purpose and an owner."""
+
+    keys: SealKeys
+    bound: bytes
+
     def seal(self, text: str) -> str:
-        """Make `encrypted_content`."""
-        nonce = os.urandom(NONCE_BYTES)
-        sealed = self._cipher.encrypt(nonce, zlib.compress(text.encode(), 6), PREFIX.encode())
-        return PREFIX + base64.urlsafe_b64encode(nonce + sealed).decode()
+        """The text, for none but us to read."""
+        key = self.keys.all[0]
+        head, nonce = VERSION + key.id, os.urandom(NONCE_BYTES)
+        sealed = key.cipher.encrypt(nonce, zlib.compress(text.encode(), 6), head + self.bound)
+        return PREFIX + base64.urlsafe_b64encode(head + nonce + sealed).decode()
 
     def unseal(self, sealed: str) -> str | None:
-        """The text of a seal; None if it is not ours, not whole, or larger than any reasoning."""
+        """The text of a seal; None if it is not ours, not whole, bound otherwise, or larger than any reasoning."""
+        raw = _raw(sealed)
+        key = self.keys[raw[len(VERSION) : _HEAD_BYTES]] if raw.startswith(VERSION) else None
+        if key is None:
+            return None
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415
 
-        if not sealed.startswith(PREFIX):
-            return None
+        head, nonce, rest = (
+            raw[:_HEAD_BYTES],
+            raw[_HEAD_BYTES:][:NONCE_BYTES],
+            raw[_HEAD_BYTES + NONCE_BYTES :],
+        )
         try:
-            raw = base64.b64decode(sealed[len(PREFIX) :], altchars=b"-_", validate=True)
-            packed = self._cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], PREFIX.encode())
-        except (ValueError, InvalidTag):
+            packed = key.cipher.decrypt(nonce, rest, head + self.bound)
+            return _inflated(packed)
+        except (ValueError, InvalidTag, zlib.error):
             return None
-        inflater = zlib.decompressobj()
-        text = inflater.decompress(packed, LARGEST_TEXT)
-        return None if inflater.unconsumed_tail else text.decode()
 
 
-def kept_secret(folder: Path) -> bytes:
-    """The user's secret, made at first use and readable by nobody else.
-
-    It is written aside and appears whole: a process that starts at the same moment reads all of it or makes none.
-
-    Raises:
-        OSError: It can be neither read nor made, or it is too short to be ours.
-    """
-    path = folder / "seal.key"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        _make_secret(path)
-    secret = path.read_bytes()
-    if len(secret) < SECRET_BYTES:
-        raise OSError(errno.EINVAL, "too short for a secret; delete it to have another made", str(path))
-    return secret
+def _inflated(packed: bytes) -> str | None:
+    """The text, if it is whole and not too large; not a byte more of it is made than that takes."""
+    inflater = zlib.decompressobj()
+    text = inflater.decompress(packed, LARGEST_TEXT + 1)
+    whole = inflater.eof and not inflater.unused_data
+    return text.decode() if whole and len(text) <= LARGEST_TEXT else None
 
 
-def _make_secret(path: Path) -> None:
-    aside = path.with_name(f"{path.name}.{os.urandom(8).hex()}")
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def _raw(sealed: str) -> bytes:
+    """The bytes of a seal; none if it is no seal. Base64 spells the same bytes in several ways: one is ours."""
+    if not sealed.startswith(PREFIX) or len(sealed) > LARGEST_SEAL:
+        return b""
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(os.urandom(SECRET_BYTES))
-        try:
-            os.link(aside, path)
-        except FileExistsError:
-            pass  # another process was faster
-        except OSError:  # a file system without hard links: whole in any case, and the race is a moment long
-            if not path.exists():
-                aside.rename(path)
-    finally:
-        aside.unlink(missing_ok=True)
+        letters = sealed[len(PREFIX) :].encode("ascii")
+        raw = base64.urlsafe_b64decode(letters)
+    except ValueError:
+        return b""
+    return raw if base64.urlsafe_b64encode(raw) == letters else b""

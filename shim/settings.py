@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator
@@ -149,7 +149,18 @@ class Settings(Limits):
         default=True, description="Pad deltas with random text, as the real API does by default."
     )
     seal_key: SecretStr | None = Field(
-        None, description="Secret that seals encrypted_content; by default one is made and kept for the user."
+        None,
+        min_length=1,
+        description="Secret that seals encrypted_content and tells owners apart; by default the first of seal_key_file.",
+    )
+    seal_keys_accepted: tuple[Annotated[SecretStr, Field(min_length=1)], ...] = Field(
+        (),
+        description="Further secrets, separated by commas, the newest first: what they sealed opens, but they seal nothing.",
+    )
+    seal_key_file: str | None = Field(
+        None,
+        description="File of such secrets, one a line, of at least 32 characters: the first seals, all open. By default "
+        "seal.key in the user's data folder, which is made if there is none.",
     )
     retry_attempts: int = Field(
         4, ge=1, le=20, description="Attempts at one upstream request, the first included."
@@ -197,7 +208,14 @@ class Settings(Limits):
             raise ValueError("write aliases as name=instrument, separated by commas")
         return {name.strip(): model.strip() for name, model in pairs}
 
-    @field_validator("client_tokens", "allowed_hosts", "allowed_origins", "trusted_hosts", mode="before")
+    @field_validator(
+        "client_tokens",
+        "allowed_hosts",
+        "allowed_origins",
+        "trusted_hosts",
+        "seal_keys_accepted",
+        mode="before",
+    )
     @classmethod
     def _read_list(cls, value: Any) -> Any:
         return _split(value) if isinstance(value, str) else value

@@ -53,6 +53,9 @@ SCHEMA = "tests/request/test_request_schema.py"
 TOOLS = "tests/request/test_request_tools.py"
 VALIDATION = "tests/request/test_request_validation.py"
 PAGES = "tests/http/test_http_pages.py"
+SEAL = "tests/exchange/test_seal.py"
+SEAL_KEYS = "tests/exchange/test_seal_keys.py"
+OWNERS = "tests/exchange/test_owners.py"
 NETWORK = "tests/cli/test_cli_network.py"
 HELD = "tests/limits/test_limits_requests.py"
 SLOTS = "tests/limits/test_limits_slots.py"
@@ -744,6 +747,13 @@ MUTANTS = [
         '"strict": strict',
         CHUNKS,
     ),
+    Mutant(
+        "half-a-pair-in-the-text-raises",
+        "core/jsonstrings.py",
+        "except (ValueError, TypeError):",
+        "except ValueError:",
+        "tests/fuzz/test_fuzz.py::test_the_corpus_holds[jsonstrings-found_raw_surrogate]",
+    ),
     # -- the exchange
     Mutant(
         "events-before-a-fault-lost",
@@ -876,6 +886,105 @@ MUTANTS = [
         'elif not step.startswith("<") and step != "[key]":',
         'elif step != "[key]":',
         VALIDATION,
+    ),
+    # -- seals and owners
+    Mutant(
+        "seal-of-any-owner",
+        "seal.py",
+        'return Sealer(self, f"{purpose}\\0{owner}".encode())',
+        "return Sealer(self, purpose.encode())",
+        f"{SEAL}::test_a_seal_opens_for_no_other_owner",
+    ),
+    Mutant(
+        "seal-for-any-purpose",
+        "seal.py",
+        'return Sealer(self, f"{purpose}\\0{owner}".encode())',
+        "return Sealer(self, owner.encode())",
+        f"{SEAL}::test_a_seal_opens_for_no_other_owner",
+    ),
+    Mutant(
+        "seal-version-unauthenticated",
+        "seal.py",
+        "if raw.startswith(VERSION) else None",
+        "if raw else None",
+        f"{SEAL}::test_a_seal_of_another_version_is_not_tried",
+    ),
+    Mutant(
+        "seal-with-the-last-key",
+        "seal.py",
+        "key = self.keys.all[0]",
+        "key = self.keys.all[-1]",
+        f"{SEAL}::test_the_order_of_keys_decides_what_seals",
+    ),
+    Mutant(
+        "seal-of-another-spelling",
+        "seal.py",
+        'return raw if base64.urlsafe_b64encode(raw) == letters else b""',
+        "return raw",
+        f"{SEAL}::test_another_spelling_of_a_seal_does_not_open",
+    ),
+    Mutant(
+        "seal-decompressed-whole",
+        "seal.py",
+        "inflater.decompress(packed, LARGEST_TEXT + 1)",
+        "inflater.decompress(packed, 0)",
+        f"{SEAL}::test_a_seal_that_swells_is_not_decompressed_any_further",
+    ),
+    Mutant(
+        "seal-read-however-huge",
+        "seal.py",
+        " or len(sealed) > LARGEST_SEAL",
+        "",
+        f"{SEAL}::test_a_huge_seal_is_not_even_read",
+    ),
+    Mutant(
+        "seal-of-another-form-raises",
+        "seal.py",
+        "except (ValueError, InvalidTag, zlib.error):",
+        "except (ValueError, InvalidTag):",
+        f"{SEAL}::test_what_our_key_sealed_in_another_form_does_not_open",
+    ),
+    Mutant(
+        "seal-of-half-a-text",
+        "seal.py",
+        "whole = inflater.eof and not inflater.unused_data",
+        "whole = True",
+        f"{SEAL}::test_what_our_key_sealed_in_another_form_does_not_open",
+    ),
+    Mutant(
+        "job-key-opens-in-any-job",
+        "exchange/background.py",
+        'sealer("job", f"{owner} {response_id}")',
+        'sealer("job", owner)',
+        "tests/stateful/test_background_takeover.py::test_the_key_of_a_job_opens_in_no_other_job_and_for_no_client",
+    ),
+    Mutant(
+        "owners-change-with-the-key",
+        "exchange/owners.py",
+        "            self._key = list(known.values())[-1]\n",
+        "            pass\n",
+        OWNERS,
+    ),
+    Mutant(
+        "owner-key-noted-for-one-key",
+        "exchange/owners.py",
+        "for key in self._keys.all if known.get(key) != self._key}",
+        "for key in self._keys.all[1:] if known.get(key) != self._key}",
+        OWNERS,
+    ),
+    Mutant(
+        "owner-key-in-clear",
+        "exchange/owners.py",
+        "return _sealer(key).seal(self._key.hex()).encode()",
+        "return self._key.hex().encode()",
+        OWNERS,
+    ),
+    Mutant(
+        "named-key-file-made-up",
+        "seal_keys.py",
+        "        if settings.seal_key_file is not None:\n            raise\n",
+        "",
+        f"{SEAL_KEYS}::test_a_file_that_the_settings_name_is_not_made",
     ),
     # -- who may ask
     Mutant(

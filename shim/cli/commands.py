@@ -21,6 +21,7 @@ COMMANDS = {
     "db": ("shim.cli.db", "Upgrade, measure or purge the store."),
     "models": ("shim.cli.models", "List the upstream's instruments."),
     "prompts": ("shim.cli.prompts", "Store, list, show and delete prompt templates."),
+    "seal": ("shim.cli.seal", "Rotate the key that seals reasoning."),
     "schemas": ("shim.cli.schemas", "Write or check the published JSON Schema documents."),
 }
 """Each module holds a click command of the name `command`."""

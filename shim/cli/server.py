@@ -21,6 +21,7 @@ from shim.cli.options import authenticates
 from shim.cli.problem import Problem
 from shim.cli.process import settle
 from shim.hosts import is_loopback
+from shim.seal_keys import seal_secrets
 from shim.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
         raise bad_base_url(error) from None
     spare_cancellations()
     _check_certificate(settings)
+    _check_seal_keys(settings)
     return uvicorn.Config(
         app,
         loop="auto",
@@ -163,6 +165,23 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
         ssl_ca_certs=settings.ssl_ca_certs,
         ssl_cert_reqs=ssl.CERT_REQUIRED if settings.ssl_ca_certs else ssl.CERT_NONE,
     )
+
+
+def _check_seal_keys(settings: Settings) -> None:
+    """Read the file of secrets that the settings name, as the application will.
+
+    Raises:
+        Problem: It is not there, or holds no secrets.
+    """
+    if settings.seal_key_file is None or settings.seal_key is not None:
+        return
+    try:
+        seal_secrets(settings)
+    except OSError as error:
+        raise Problem(
+            f"The setting seal_key_file cannot be used: {error.strerror or error}.",
+            f"check {settings.seal_key_file}; grid-shim seal rotate makes one.",
+        ) from None
 
 
 def _check_certificate(settings: Settings) -> None:

@@ -27,8 +27,8 @@ from pydantic import SecretStr
 from shim.cli import server
 from shim.cli.problem import Problem
 from shim.cli.process import settle
-from shim.seal import kept_secret
-from shim.settings import Settings, data_directory
+from shim.seal_keys import seal_secrets
+from shim.settings import Settings
 
 if TYPE_CHECKING:
     import socket
@@ -88,9 +88,9 @@ def check(settings: Settings) -> None:
 
 def with_one_secret(settings: Settings) -> Settings:
     """The settings, with a secret made up for all workers if none can be kept for the user."""
-    if settings.seal_key is None:
+    if settings.seal_key is None and settings.seal_key_file is None:
         try:
-            kept_secret(data_directory())
+            seal_secrets(settings)
         except OSError:
             return settings.model_copy(update={"seal_key": SecretStr(secrets.token_hex(32))})
     return settings

@@ -3,7 +3,8 @@
 `ChunkReader` turns the chunks of one answer, or a whole completion, into a short vocabulary that the assembler
 understands. What it absorbs: reasoning under three names, think tags, tool calls left in the text, calls without
 index or id, repeated, blank or broken names, several calls in a chunk, cut surrogate pairs, content as parts, usage
-anywhere or nowhere. What no reading can save raises `UpstreamFault`; nothing else is ever raised.
+anywhere or nowhere. What no reading can save raises `UpstreamFault`, and an error that the upstream reports raises whatever
+`Fault` it means; nothing else is ever raised.
 """
 
 from __future__ import annotations
@@ -266,7 +267,8 @@ class ChunkReader:
         """The deltas of a chunk, or of a whole completion.
 
         Raises:
-            UpstreamFault: The chunk reports an error, or cannot be understood.
+            UpstreamFault: The chunk cannot be understood.
+            Fault: The chunk reports an error; which one it is.
         """
         if "choices" not in chunk or "error" in chunk:
             _raise_reported(chunk)

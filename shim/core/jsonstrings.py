@@ -2,7 +2,8 @@
 
 A call's arguments arrive as pieces of JSON, cut anywhere, even within an escape. `StringScanner` gives the decoded
 text of each string value as it grows, with the path at which it stands. It never raises: at the first character
-that cannot be JSON it is `broken` and says no more. Not a validator; `parsed` reads text that is whole.
+that cannot be JSON it is `broken` and says no more. Its pieces hold no half of a surrogate pair but as escapes
+(`shim.core.text.Joiner` sees to that). Not a validator; `parsed` reads text that is whole.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def parsed(text: str) -> Any:
     """The value of whole JSON text, lone surrogates replaced; None if it is no JSON."""
     try:
         return from_json(text)
-    except ValueError:
+    except (ValueError, TypeError):  # the latter for half a surrogate pair in the text itself
         pass
     try:
         return scrubbed(json.loads(text))

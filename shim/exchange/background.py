@@ -33,6 +33,7 @@ from shim.exchange.locking import CONVERSATION_LOCKED
 from shim.exchange.steady import Steady
 from shim.exchange.story import Gone, Order, Story, is_over
 from shim.exchange.turn import Turn
+from shim.seal import Sealer
 from shim.settings import Settings
 from shim.store import StoreFault
 from shim.store.records import Claim, Job, StoredResponse
@@ -56,7 +57,8 @@ MOST_ATTEMPTS = 3
 
 ENDED = "The process that was making this response ended before the response was complete."
 SEALED_ELSEWHERE = (
-    "The process that took this response over cannot open its key: the replicas need one seal_key."
+    "The process that took this response over cannot open its key: the replicas need one seal_key, or "
+    "the former one in seal_keys_accepted."
 )
 BROKE = "The server had an error while making this response."
 
@@ -186,7 +188,7 @@ class Background:
             job = await self._store.jobs.enqueue(
                 order.record(asked.owner, order.response),
                 order.packed(),
-                sealed_key=self._sealed(caller),
+                sealed_key=self._sealed(caller, asked.owner, template["id"]),
                 claim=self._claim() if claimed else None,
             )
         except BaseException:
@@ -409,8 +411,9 @@ class Background:
 
     async def _asked_again(self, story: Story) -> Asked:
         """The request of a job that was not begun by whoever took it."""
-        sealed = story.job.sealed_key
-        opened = self._exchange.sealer.unseal(sealed.decode()) if sealed else None
+        job = story.job
+        sealer = self._sealer(job.owner, job.response_id)
+        opened = sealer.unseal(job.sealed_key.decode("ascii", "replace")) if job.sealed_key else None
         if opened is None:
             raise Fault(SEALED_ELSEWHERE)
         caller = Caller(**from_json(opened))
@@ -456,10 +459,14 @@ class Background:
     def _claim(self) -> Claim:
         return Claim(self._worker, self._source.now() + self._lease)
 
-    def _sealed(self, caller: Caller) -> bytes:
+    def _sealed(self, caller: Caller, owner: str, response_id: str) -> bytes:
         """Who asked, for whichever process takes the job; never in clear."""
         opened = to_json({"key": caller.key, "identity": caller.identity}).decode()
-        return self._exchange.sealer.seal(opened).encode()
+        return self._sealer(owner, response_id).seal(opened).encode()
+
+    def _sealer(self, owner: str, response_id: str) -> Sealer:
+        """What seals one job's key: it opens in no other job, and not as `encrypted_content`."""
+        return self._exchange.seal_keys.sealer("job", f"{owner} {response_id}")
 
     def _chore(self, work: Coroutine[Any, Any, None]) -> None:
         chore = asyncio.create_task(work)

@@ -1,8 +1,7 @@
-"""Who asks: the key that goes upstream, and whose the stored things are."""
+"""Who asks: the key that goes upstream, and what tells clients apart."""
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass, field
 
 
@@ -19,8 +18,3 @@ class Caller:
     key: str | None = field(default=None, repr=False)
     identity: str = field(default="", repr=False)
     refusals_as_text: bool = False
-
-
-def owner_of(secret: bytes, caller: Caller) -> str:
-    """A keyed hash of what the client presented: it tells clients apart and gives no key away."""
-    return hmac.digest(secret, b"owner\0" + caller.identity.encode(), "sha256").hex()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
-from typing_extensions import TypedDict
-
 from shim.ambient import monotonic
 from shim.exchange.caller import Caller
 from shim.exchange.exchange import Exchange
 from shim.wire.base import Json
-from shim.wire.response import Usage
+from shim.wire.response import Compacted, InputTokens
 
 COMPACTED_FROM = (
     "model",
@@ -21,23 +19,6 @@ COMPACTED_FROM = (
     "service_tier",
 )
 """The fields of a compaction request."""
-
-
-class Compacted(TypedDict):
-    """A compacted conversation: the user's messages as they were, then one compaction item."""
-
-    id: str
-    object: str
-    created_at: int
-    output: list[Json]
-    usage: Usage | None
-
-
-class InputTokens(TypedDict):
-    """How many tokens a request would be, estimated."""
-
-    object: str
-    input_tokens: int
 
 
 async def compact(exchange: Exchange, body: Json, caller: Caller, request_id: str) -> Compacted:

@@ -6,7 +6,6 @@ Before the upstream has accepted, every fault is an HTTP status.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -26,15 +25,17 @@ from shim.core.request import Aliases, Target, Translation, input_items, to_chat
 from shim.core.truncation import MOST_ATTEMPTS, shortened
 from shim.core.validation import read_request
 from shim.errors import Fault, missing
-from shim.exchange.caller import Caller, owner_of
+from shim.exchange.caller import Caller
 from shim.exchange.keeping import Keeper, Lessons
 from shim.exchange.locking import LOCK_SECONDS, Release, TurnLock, release_nothing
+from shim.exchange.owners import Owners
 from shim.exchange.prompts import with_prompt
 from shim.exchange.recall import Recall, Recalled
 from shim.exchange.steady import Clocked, Steady
 from shim.exchange.turn import Keep, Preparation, Summary, Turn, keep_nothing
-from shim.seal import Sealer, kept_secret
-from shim.settings import Settings, data_directory
+from shim.seal import Sealer, SealKeys
+from shim.seal_keys import secrets_or_passing
+from shim.settings import Settings
 from shim.store import ResponseStore
 from shim.upstream import ChatStream, Upstream
 from shim.upstream.keys import scrub
@@ -84,8 +85,8 @@ class Exchange:
         self._lessons = Lessons(store)
         self._settings = settings
         self._upstream = upstream
-        self._secret = _secret(settings)
-        self.sealer = Sealer(self._secret)
+        self.seal_keys = SealKeys.of(secrets_or_passing(settings))
+        self._owners = Owners(self.seal_keys)
         preset = settings.preset
         self._profile = replace(preset, midway_system=_midway_system(settings))
         families = OPENAI_FAMILIES if settings.default_model else preset.aliases
@@ -98,7 +99,15 @@ class Exchange:
 
     def owner(self, caller: Caller) -> str:
         """Whose the things are that this caller stores."""
-        return owner_of(self._secret, caller)
+        return self._owners.of(caller)
+
+    async def start(self) -> None:
+        """Learn from the store whose the things are that it holds; before anything is asked.
+
+        Raises:
+            StoreFault: The store is away.
+        """
+        await self._owners.settle(self.store)
 
     async def open(
         self,
@@ -213,7 +222,9 @@ class Exchange:
         known = frozenset(instrument.id for instrument in catalog.instruments)
         model = self._aliases.resolve(asked.request.model, known)
         instrument = catalog.get(model) or Instrument(model)
-        target = Target(self._profile, instrument, self.sealer.unseal, self._settings.reasoning_replay)
+        target = Target(
+            self._profile, instrument, self._sealer(asked.caller).unseal, self._settings.reasoning_replay
+        )
         history: Sequence[InputItem] = asked.recalled.history
         request = asked.request
         if conversation is not None:
@@ -320,19 +331,24 @@ class Exchange:
     def _shape(self, asked: Asked, accepted: Accepted) -> Shape:
         request = asked.request
         translation = accepted.translation
+        sealer = self._sealer(asked.caller)
         sealed = "reasoning.encrypted_content" in (request.include or ())
         padded = request.stream_options is None or request.stream_options.include_obfuscation is not False
         return Shape(
             translation.toolbox,
             reasoning=self._reasoning_output(request),
-            seal=self.sealer.seal if sealed else None,
-            compact=self.sealer.seal if translation.compaction else None,
+            seal=sealer.seal if sealed else None,
+            compact=sealer.seal if translation.compaction else None,
             obfuscation=self._settings.obfuscation and padded and bool(request.stream),
             compacted=accepted.compacted,
             spent=accepted.spent,
             most_items=self._settings.max_output_items,
             refusals_as_text=asked.caller.refusals_as_text,
         )
+
+    def _sealer(self, caller: Caller) -> Sealer:
+        """What seals `encrypted_content` for a client, and opens what was sealed for it."""
+        return self.seal_keys.sealer("content", caller.identity)
 
     def _reasoning_output(self, request: CreateResponse) -> Literal["summary", "content"]:
         if self._settings.reasoning_output != "auto":
@@ -352,14 +368,3 @@ def _midway_system(settings: Settings) -> bool:
     if settings.midway_system == "auto":
         return settings.preset.midway_system
     return settings.midway_system == "system"
-
-
-def _secret(settings: Settings) -> bytes:
-    """What seals reasoning: configured, or kept for the user, or made up for this process."""
-    if settings.seal_key is not None:
-        return settings.seal_key.get_secret_value().encode()
-    try:
-        return kept_secret(data_directory())
-    except OSError as error:
-        log.warning("encrypted_content will not outlive this process: %s", error)
-        return os.urandom(32)

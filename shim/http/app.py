@@ -68,6 +68,7 @@ def create_app(
             if store is None and exchange is None:
                 stack.push_async_callback(kept.aclose)
             made = exchange or Exchange(settings, grid, kept)
+            await made.start()
             background = Background(made, settings)
             background.start()
             stack.push_async_callback(background.stop)

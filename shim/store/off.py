@@ -213,6 +213,17 @@ class NoCalibrations:
         return None
 
 
+class NoOwnerKeys:
+    """Nothing has an owner."""
+
+    async def get(self, key_ids: Iterable[str]) -> Mapping[str, bytes]:  # noqa: ARG002
+        """None of them."""
+        return {}
+
+    async def put(self, notes: Mapping[str, bytes]) -> None:
+        """Nothing is written."""
+
+
 class OffStore:
     """`shim.store.protocol.ResponseStore` that keeps nothing."""
 
@@ -225,6 +236,7 @@ class OffStore:
         self.conversations = NoConversations()
         self.prompts = NoPrompts()
         self.calibrations = NoCalibrations()
+        self.owner_keys = NoOwnerKeys()
 
     async def purge(self, now: int) -> Purged:  # noqa: ARG002
         """Nothing to delete."""

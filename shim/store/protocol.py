@@ -243,6 +243,18 @@ class Calibrations(Protocol):
         ...
 
 
+class OwnerKeys(Protocol):
+    """Notes by the ids of seal keys, of no owner and opaque: what tells owners apart, whichever key is at hand."""
+
+    async def get(self, key_ids: Iterable[str]) -> Mapping[str, bytes]:
+        """The notes of those keys that have one."""
+        ...
+
+    async def put(self, notes: Mapping[str, bytes]) -> None:
+        """Write notes, in place of former ones."""
+        ...
+
+
 class ResponseStore(Protocol):
     """All of it. Made by `shim.store.open_store`."""
 
@@ -279,6 +291,11 @@ class ResponseStore(Protocol):
     @property
     def calibrations(self) -> Calibrations:
         """Token estimates."""
+        ...
+
+    @property
+    def owner_keys(self) -> OwnerKeys:
+        """What tells owners apart."""
         ...
 
     async def purge(self, now: int) -> Purged:

@@ -12,6 +12,7 @@ from shim.store.conversations import SqlConversations
 from shim.store.database import Database
 from shim.store.events import SqlEvents
 from shim.store.jobs import SqlJobs
+from shim.store.owner_keys import SqlOwnerKeys
 from shim.store.prompts import SqlPrompts
 from shim.store.records import Purged, Stats
 from shim.store.responses import SqlResponses
@@ -39,6 +40,7 @@ class SqlStore:
         self.jobs = SqlJobs(database, self.responses)
         self.prompts = SqlPrompts(database)
         self.calibrations = SqlCalibrations(database)
+        self.owner_keys = SqlOwnerKeys(database)
 
     @property
     def kind(self) -> str:

@@ -202,3 +202,10 @@ calibrations = Table(
     Column("estimated", BigInteger, nullable=False),
     Column("reported", BigInteger, nullable=False),
 )
+
+owner_keys = Table(
+    "owner_keys",
+    metadata,
+    Column("key_id", Key, primary_key=True),
+    Column("note", LargeBinary, nullable=False),
+)

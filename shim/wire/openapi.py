@@ -18,6 +18,7 @@ from shim.errors import ErrorBody
 from shim.wire.base import Json, exact
 from shim.wire.chat import ChatChunk, ChatRequest
 from shim.wire.events import Event
+from shim.wire.operations import GUARDED, MODEL, OPERATIONS, SHAPES, Operation
 from shim.wire.request import CreateResponse
 from shim.wire.response import Response
 
@@ -61,7 +62,8 @@ def _shape(name: str) -> Json:
 @cache
 def document() -> Json:
     """The OpenAPI document of the endpoints."""
-    inputs = [(name, mode, TypeAdapter(kind)) for name, (kind, mode, _) in _SHAPES.items()]
+    shapes = {name: (kind, mode) for name, (kind, mode, _) in _SHAPES.items()} | SHAPES
+    inputs = [(name, mode, TypeAdapter(kind)) for name, (kind, mode) in shapes.items()]
     refs, shared = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
     schemas = {name: refs[name, mode] for name, mode, _ in inputs}
     return {
@@ -75,7 +77,7 @@ def document() -> Json:
         "servers": [{"url": "http://127.0.0.1:4000"}],
         "paths": _paths(),
         "components": {
-            "schemas": schemas | shared.get("$defs", {}),
+            "schemas": schemas | {"model": MODEL} | shared.get("$defs", {}),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"key": []}, {}],
@@ -83,114 +85,73 @@ def document() -> Json:
 
 
 def _paths() -> dict[str, Json]:
-    return {
-        "/v1/responses": {"post": _create_response()},
-        **_stored_paths(),
-        "/v1/models": {
-            "get": _get("listModels", "The instruments, for OpenAI clients (`data`) and Codex (`models`).")
-        },
-        "/v1/models/{model}": {
-            "parameters": [
-                {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}},
-            ],
-            "get": _get("retrieveModel", "One instrument.", 404),
-        },
-        "/v1/chat/completions": {"post": _chat_completion()},
-        "/healthz": {"get": _get("health", "Whether the process is up.")},
-        "/readyz": {"get": _get("readiness", "Whether requests can be served, and why not.", 503)},
-        "/openapi.json": {"get": _get("openapi", "This document.")},
-    }
+    paths = {path: _path(path, operations) for path, operations in OPERATIONS.items()}
+    return paths | {"/v1/chat/completions": {"post": _chat_completion()}}
 
 
-_STORED = {
-    "/v1/responses/compact": {"post": ("compactResponse", "A conversation as one compaction item.")},
-    "/v1/responses/input_tokens": {"post": ("countInputTokens", "How many tokens a request is, estimated.")},
-    "/v1/responses/{response_id}": {
-        "get": ("retrieveResponse", "A stored response."),
-        "delete": ("deleteResponse", "Delete a stored response."),
-    },
-    "/v1/responses/{response_id}/cancel": {"post": ("cancelResponse", "End a background response.")},
-    "/v1/responses/{response_id}/input_items": {"get": ("listInputItems", "A turn's own input.")},
-    "/v1/conversations": {"post": ("createConversation", "Create a conversation.")},
-    "/v1/conversations/{conversation_id}": {
-        "get": ("retrieveConversation", "A conversation."),
-        "post": ("updateConversation", "Replace its metadata."),
-        "delete": ("deleteConversation", "Delete it with its items."),
-    },
-    "/v1/conversations/{conversation_id}/items": {
-        "get": ("listConversationItems", "Its items."),
-        "post": ("createConversationItems", "Add items, at most 20."),
-    },
-    "/v1/conversations/{conversation_id}/items/{item_id}": {
-        "get": ("retrieveConversationItem", "One item."),
-        "delete": ("deleteConversationItem", "Delete one item."),
-    },
-}
-"""What is kept on the server, by path and method: the operation and one line on it."""
-
-
-def _stored_paths() -> dict[str, Json]:
-    return {path: _stored_path(path, operations) for path, operations in _STORED.items()}
-
-
-def _stored_path(path: str, operations: dict[str, tuple[str, str]]) -> Json:
+def _path(path: str, operations: dict[str, Operation]) -> Json:
     names = [segment[1:-1] for segment in path.split("/") if segment.startswith("{")]
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
     ]
-    methods = {method: _stored(method, *operation) for method, operation in operations.items()}
+    methods = {method: _described(operation) for method, operation in operations.items()}
     return methods | ({"parameters": parameters} if parameters else {})
 
 
-def _stored(method: str, operation: str, summary: str) -> Json:
-    described = _get(operation, summary)
-    described["responses"] |= _errors(400, 401, 404, 503)
-    return described | ({"requestBody": _body({"type": "object"})} if method == "post" else {})
+def _described(operation: Operation) -> Json:
+    content: Json = {"application/json": {"schema": _schema(operation.answer)}}
+    if operation.streams:
+        content["text/event-stream"] = {"schema": _EVENT}
+    described: Json = {"operationId": operation.id, "summary": operation.summary}
+    if operation.query:
+        described["parameters"] = [
+            {"name": name, "in": "query", "required": False, "schema": schema}
+            for name, schema in operation.query
+        ]
+    if operation.body is not None:
+        body = {"content": {"application/json": {"schema": _schema(operation.body)}}}
+        described["requestBody"] = {"required": not operation.optional, **body}
+    answers: Json = {"200": {"description": operation.summary, "content": content}}
+    if operation.id == "readiness":
+        answers["503"] = {"description": "Not now.", "content": content}
+    described["responses"] = answers | _errors(*(GUARDED if operation.guarded else (403,)), *operation.errors)
+    if not operation.guarded:
+        described["security"] = []
+    return described
 
 
-def _create_response() -> Json:
-    answer = {
-        "application/json": {"schema": _ref("response")},
-        "text/event-stream": {"schema": {"type": "string", "description": "Events, each a `stream-event`."}},
-    }
-    return {
-        "operationId": "createResponse",
-        "summary": "Create a response, streamed or not.",
-        "requestBody": _body(_ref("create-response")),
-        "responses": {
-            "200": {"description": "The response.", "content": answer},
-            **_errors(400, 401, 413, 415, 429, 502),
+_EVENT: Json = {
+    "type": "object",
+    "description": "One event of the stream.",
+    "properties": {
+        "event": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/stream-event"},
         },
-    }
+    },
+    "required": ["event", "data"],
+}
 
 
 def _chat_completion() -> Json:
+    """What is passed through, with whatever status and type the upstream answers."""
     return {
         "operationId": "createChatCompletion",
         "summary": "A chat completion, passed through as it is.",
-        "requestBody": _body({"type": "object"}),
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
         "responses": {
             "200": {"description": "What the upstream answered."},
-            **_errors(400, 401, 413, 415, 429, 502),
+            "default": {"description": "What the upstream answered, or an error of this endpoint's own."},
         },
     }
 
 
-def _get(operation: str, summary: str, *errors: int) -> Json:
-    content = {"application/json": {"schema": {"type": "object"}}}
-    answers = {"200": {"description": summary, "content": content}}
-    failed = {str(code): {"description": "Not so.", "content": content} for code in errors}
-    return {"operationId": operation, "summary": summary, "responses": answers | failed}
-
-
-def _body(schema: Json) -> Json:
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+def _schema(shape: str | Json) -> Json:
+    return {"$ref": f"#/components/schemas/{shape}"} if isinstance(shape, str) else shape
 
 
 def _errors(*codes: int) -> Json:
-    content = {"application/json": {"schema": _ref("error")}}
-    return {str(code): {"description": "An error.", "content": content} for code in codes}
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
+    content = {"application/json": {"schema": _schema("error")}}
+    return {str(code): {"description": "An error.", "content": content} for code in sorted(set(codes))}

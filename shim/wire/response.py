@@ -116,3 +116,22 @@ class Response(TypedDict):
     conversation: NotRequired[ConversationEcho]
     prompt: NotRequired[Json]
     served_model: NotRequired[str]
+
+
+@exact
+class Compacted(TypedDict):
+    """A compacted conversation: the user's messages as they were, then one compaction item."""
+
+    id: str
+    object: Literal["response.compaction"]
+    created_at: int
+    output: list[Json]
+    usage: Usage | None
+
+
+@exact
+class InputTokens(TypedDict):
+    """How many tokens a request would be, estimated."""
+
+    object: Literal["response.input_tokens"]
+    input_tokens: int

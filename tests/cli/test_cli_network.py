@@ -249,6 +249,20 @@ def test_with_authorities_clients_need_a_certificate_of_theirs(grid, authority):
         assert httpx.get(f"{base_url}/models", verify=friend).status_code == 200
 
 
+@pytest.mark.parametrize("wrong", [None, b"short"])
+def test_a_file_of_seal_keys_that_cannot_be_used_is_one_sentence(run, tmp_path, wrong):
+    path = tmp_path / "keys"
+    if wrong:
+        path.write_bytes(wrong)
+    for further in ((), ("--workers", "2")):
+        code, out, err = run(
+            "serve", "--port", "0", "--set", "key=k", "--set", f"seal_key_file={path}", *further
+        )
+        assert (code, out) == (1, "")
+        assert "seal_key_file cannot be used" in err
+        assert "grid-shim seal rotate makes one" in err
+
+
 @pytest.mark.parametrize("wrong", ["absent", "not PEM", "another key", "no password"])
 def test_a_certificate_that_cannot_be_used_is_one_sentence(run, authority, tmp_path, wrong):
     certificate, key = authority.issue("server", PASSWORD if wrong == "no password" else None)

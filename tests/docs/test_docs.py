@@ -19,6 +19,7 @@ from shim.cli.schemas import texts
 from shim.core.assembler import MOST_OUTPUT_ITEMS
 from shim.core.deltas import MOST_OUTPUT_BYTES
 from shim.core.support import FIELDS, ITEMS, PARTS, TOOLS
+from shim.http.routes import ROUTES
 from shim.limits import Limits
 from shim.settings import Settings
 from shim.upstream.sse import MAX_EVENT_BYTES
@@ -86,6 +87,21 @@ def test_every_reference_in_the_openapi_document_leads_somewhere():
     references = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document())))
     assert references
     assert references <= set(components)
+
+
+def test_the_openapi_document_has_every_route_and_no_other():
+    served = set()
+    for route in ROUTES:
+        base = "" if route.path in ("/", "/healthz", "/readyz", "/openapi.json") else "/v1"
+        served |= {(base + re.sub(r"{.*?}", "{}", route.path), method.lower()) for method in route.methods}
+    served = {(path, method) for path, method in served if method != "head" and path != "/"}
+    told = {
+        (re.sub(r"{.*?}", "{}", path), method)
+        for path, operations in document()["paths"].items()
+        for method in operations
+        if method != "parameters"
+    }
+    assert told == served
 
 
 def test_the_changelog_knows_the_version():

@@ -38,7 +38,7 @@ INSTRUMENTS = (
 class ReadableSealer:
     """Seals that a reader of the transcripts can read."""
 
-    def __init__(self, secret):
+    def __init__(self, keys, bound):
         pass
 
     def seal(self, text):
@@ -123,7 +123,7 @@ async def store():
 @pytest.fixture
 def opened(case, monkeypatch, store):
     """Opens the case's request on the recording; a fresh exchange each time."""
-    monkeypatch.setattr("shim.exchange.exchange.Sealer", ReadableSealer)
+    monkeypatch.setattr("shim.seal.Sealer", ReadableSealer)
     data = (case / "upstream.sse").read_bytes()
 
     async def _opened(**fields):

@@ -81,6 +81,9 @@ class FakeExchange:
     store: OffStore = field(default_factory=OffStore)
     source: Ambient = field(default_factory=Ambient)
 
+    async def start(self):
+        pass
+
     def owner(self, caller):
         return caller.identity
 

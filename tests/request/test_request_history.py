@@ -30,7 +30,7 @@ from shim.core.profile import GRID, Instrument
 from shim.core.request import CONTINUE, Target, to_chat
 from shim.core.validation import read_request
 from shim.errors import ClientFault
-from shim.seal import Sealer
+from shim.seal import SealKeys
 from shim.wire.items import Message
 
 
@@ -521,7 +521,7 @@ def test_a_compaction_made_elsewhere_is_left_out_with_a_note(sealed):
 
 
 def test_reasoning_and_compaction_that_the_real_sealer_sealed_are_opened_again():
-    ours, other = Sealer(b"secret"), Sealer(b"another")
+    ours, other = (SealKeys.of([secret]).sealer("content", "alice") for secret in (b"secret", b"another"))
     to = Target(GRID, Instrument("m"), ours.unseal)
     items = [
         {"type": "compaction", "encrypted_content": ours.seal("so far")},

@@ -62,7 +62,9 @@ class Fleet:
             self.running.push_async_callback(self.shared.aclose)
         upstream = Upstream(configured)
         self.running.push_async_callback(upstream.aclose)
-        background = Background(Exchange(configured, upstream, self.shared, self.clock), configured)
+        exchange = Exchange(configured, upstream, self.shared, self.clock)
+        await exchange.start()
+        background = Background(exchange, configured)
         self.running.push_async_callback(background.stop)
         return background
 
@@ -232,7 +234,7 @@ async def test_the_callers_key_is_stored_sealed_and_opened_by_whoever_takes_over
     await die(first)
     fleet.clock.run_out()
     (job,) = await first._store.jobs.claim_abandoned(Claim("onlooker", fleet.clock.now()), fleet.clock.now())
-    assert job.sealed_key.startswith(b"gs1.")
+    assert job.sealed_key.startswith(b"gs.")
     assert DEFAULT_KEY.encode() not in job.sealed_key + job.request
     assert CALLER.identity.encode() not in job.sealed_key + job.request
     await second.look()
@@ -252,6 +254,34 @@ async def test_a_process_with_another_secret_says_so(fleet):
     response = await ended(first, response_id)
     assert response["status"] == "failed"
     assert "seal_key" in response["error"]["message"]
+
+
+async def test_a_process_that_accepts_the_former_key_takes_over(fleet):
+    fleet.grid.turns.extend([Turn(text="lost", hold=Hold(after=None)), Turn(text="found")])
+    first = await fleet.process()
+    response_id = await begun(first)
+    await until_served(fleet, 1)
+    await die(first)
+    fleet.clock.run_out()
+    second = await fleet.process(seal_key="new", seal_keys_accepted="fleet")
+    await second.look()
+    assert (await ended(second, response_id))["output"][0]["content"][0]["text"] == "found"
+    assert (await ended(first, response_id))["status"] == "completed"  # both know whose it is
+
+
+async def test_the_key_of_a_job_opens_in_no_other_job_and_for_no_client(fleet):
+    fleet.grid.turns.extend([Turn(text="lost", hold=Hold(after=None))] * 2)
+    process = await fleet.process()
+    responses = [await begun(process), await begun(process)]
+    await until_served(fleet, 2)
+    await die(process)
+    fleet.clock.run_out()
+    jobs = await process._store.jobs.claim_abandoned(Claim("onlooker", 0), fleet.clock.now(), 2)
+    assert sorted(job.response_id for job in jobs) == sorted(responses)
+    sealed = [job.sealed_key.decode() for job in jobs]
+    opened = [[process._sealer(job.owner, job.response_id).unseal(one) for job in jobs] for one in sealed]
+    assert [[bool(one) for one in row] for row in opened] == [[True, False], [False, True]]
+    assert process._exchange._sealer(CALLER).unseal(sealed[0]) is None
 
 
 async def test_a_process_that_stops_leaves_what_was_not_begun_at_once(fleet):

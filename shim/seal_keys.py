@@ -1,0 +1,122 @@
+"""Where the secrets come from that seal: the settings, a file of them, or one that is made for the user.
+
+The file holds one secret a line, the first of which seals. Not here: sealing (`shim.seal`).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from pathlib import Path
+
+from shim.settings import Settings, data_directory
+
+log = logging.getLogger("shim.seal")
+
+FILE_NAME = "seal.key"
+
+SECRET_BYTES = 32
+"""Bytes of chance in a secret that is made here, and the fewest characters of one in a file."""
+
+
+def seal_secrets(settings: Settings) -> tuple[bytes, ...]:
+    """The accepted secrets: the first seals, all open.
+
+    Raises:
+        OSError: The file of them cannot be read, or made, or it holds none.
+    """
+    further = tuple(secret.get_secret_value().encode() for secret in settings.seal_keys_accepted)
+    if settings.seal_key is not None:
+        return (settings.seal_key.get_secret_value().encode(), *further)
+    path = key_file(settings)
+    if settings.seal_key_file is None and not path.exists():
+        make_file(path)
+    return (*read_file(path), *further)
+
+
+def secrets_or_passing(settings: Settings) -> tuple[bytes, ...]:
+    """The accepted secrets; if none can be kept for the user, one that ends with the process.
+
+    Raises:
+        OSError: The file that the settings name cannot be read.
+    """
+    try:
+        return seal_secrets(settings)
+    except OSError as error:
+        if settings.seal_key_file is not None:
+            raise
+        log.warning("encrypted_content will not outlive this process: %s", error)
+        return (os.urandom(SECRET_BYTES),)
+
+
+def key_file(settings: Settings) -> Path:
+    """The file of secrets, which `seal_key` goes before."""
+    return Path(settings.seal_key_file) if settings.seal_key_file else data_directory() / FILE_NAME
+
+
+def read_file(path: Path) -> tuple[bytes, ...]:
+    """The secrets of a file.
+
+    Raises:
+        OSError: It cannot be read, holds no secret, or one that is too short.
+    """
+    lines = [line.strip() for line in path.read_bytes().splitlines()]
+    secrets = tuple(line for line in lines if line and not line.startswith(b"#"))
+    if not secrets or min(map(len, secrets)) < SECRET_BYTES:
+        what = f"each line must be a secret of at least {SECRET_BYTES} characters"
+        raise OSError(errno.EINVAL, what, str(path))
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        log.warning("others can read %s, or write it: chmod 600", path)
+    return secrets
+
+
+def make_file(path: Path) -> None:
+    """Make a file of one new secret, if there is no file yet.
+
+    It is written aside and appears whole: a process that starts at the same moment reads all of it or makes none.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = _written_aside(path, b"")
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        pass  # another process was faster
+    except OSError:  # a file system without hard links: whole in any case, and the race is a moment long
+        if not path.exists():
+            aside.rename(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def rotate_file(path: Path) -> int:
+    """Put a new secret first in a file, which is made if need be; how many it holds now.
+
+    Raises:
+        OSError: It cannot be read or written.
+    """
+    path = path.resolve()
+    former = path.read_bytes() if path.exists() else b""
+    if former:
+        read_file(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _written_aside(path, former).replace(path)
+    return len(read_file(path))
+
+
+def _written_aside(path: Path, former: bytes) -> Path:
+    """A private file beside `path`: a new secret, then what was there."""
+    aside = path.with_name(f"{path.name}.{os.urandom(8).hex()}")
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(os.urandom(SECRET_BYTES).hex().encode() + b"\n" + former)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        aside.unlink()
+        raise
+    return aside
