@@ -12,9 +12,6 @@ the machine adds to all times, least to CPU seconds: those are read from `/proc`
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -22,15 +19,12 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.contenders import CONTENDERS, Contender, Served, Unavailable, serving
 from bench.load import Outcome, Scenario, measure, percentile, shown
-from bench.processes import ROOT, cores, cpu_seconds, pin, rss_bytes, upstream
-
-RESULTS = ROOT / "bench" / "RESULTS.md"
-BEGIN, END = "<!-- compare: begin -->", "<!-- compare: end -->"
+from bench.processes import cores, cpu_seconds, pin, rss_bytes, upstream
+from bench.results import Table, drawn, surroundings, write
 
 QUICK = {
     "nonstream": Scenario("nonstream", 64, stream=False, seconds=3),
@@ -105,16 +99,6 @@ def say(line: str) -> None:
 
 
 # -- what is shown ------------------------------------------------------------------------------------------------
-
-Table = Sequence[Sequence[str]]
-
-
-def drawn(table: Table) -> str:
-    """Markdown that can be read as it is."""
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
-    lines.insert(1, " | ".join("-" * width for width in widths))
-    return "\n".join(f"| {line} |" for line in lines)
 
 
 def ms(seconds: float) -> str:
@@ -247,31 +231,12 @@ def ratios(all_figures: Sequence[Figures]) -> str:
     return "\n".join(lines)
 
 
-def surroundings(arguments: Sequence[str]) -> str:
-    """The machine, the versions and the command, without names or paths."""
-    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    return (
-        f"`python -m bench.compare{''.join(f' {each}' for each in arguments)}` on {datetime.now(UTC):%Y-%m-%d}: "
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end; "
-        f"{platform.python_implementation()} {platform.python_version()}, {packages}. "
-        "CPU is that of the bridge's process and its children, a request or stream."
-    )
-
-
 def report(all_figures: Sequence[Figures], arguments: Sequence[str]) -> str:
     """Everything, as Markdown."""
     tables = [drawn(table(all_figures)) for table in (rates, paces, memories)]
-    return "\n\n".join(part for part in (surroundings(arguments), *tables, ratios(all_figures)) if part)
-
-
-def write(text: str) -> None:
-    """Put the report into its place in the results, or at their end."""
-    held = RESULTS.read_text()
-    before, _, rest = held.partition(BEGIN)
-    after = rest.partition(END)[2]
-    if not rest:
-        before = held.rstrip("\n") + "\n\n## Bridges compared\n\n"
-    RESULTS.write_text(f"{before}{BEGIN}\n{text}\n{END}{after or chr(10)}")
+    command = " ".join(("python -m bench.compare", *arguments))
+    about = f"{surroundings(command, PACKAGES)} CPU is that of the bridge's process and its children, a request or stream."
+    return "\n\n".join(part for part in (about, *tables, ratios(all_figures)) if part)
 
 
 # -- the whole ----------------------------------------------------------------------------------------------------
@@ -325,7 +290,7 @@ def main() -> None:
     text = report(compare(names, quick=given.quick), sys.argv[1:])
     print(text)
     if not given.dry:
-        write(text)
+        write("compare", "Bridges compared", text)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from bench.upstream import chunk, ending, opening, pieces
+from bench.chunks import chunk, ending, opening, pieces
 from shim.ambient import Ambient
 from shim.core.assembler import Assembler, Shape
 from shim.core.deltas import DONE, ChunkReader, Delta

@@ -5,7 +5,9 @@
 - `nonstream`: a short answer, as JSON, or as one write of events if the request says `stream: true`;
 - `burst`: 200 deltas as fast as they go, 20 events a write;
 - `paced`: 100 deltas, one every 20 ms, the first at once. All streams share one timer, a wheel with a slot a millisecond;
-- `toolcall`: one call with 1 MB of arguments in deltas of four characters.
+- `toolcall`: one call with 1 MB of arguments in deltas of four characters, and `call`, one with 2 KB;
+- `thoughts`: reasoning, then text; `flood`: 5,000 deltas of a hundred characters;
+- a name of `bench.faults`: what an upstream does wrong.
 
 Just enough HTTP/1.1: keep-alive, bodies by length or chunked, one request at a time on a connection. Nothing is checked:
 `shim/simulator` is the upstream that does.
@@ -16,160 +18,53 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import json
+import os
 import re
+import socket
+import struct
 from collections.abc import Sequence
 from typing import cast
 
 import uvloop
 
+from bench.chunks import (
+    PACE_SECONDS,
+    SHORT_CALL_BYTES,
+    burst,
+    flood,
+    paced,
+    short_json,
+    short_stream,
+    thoughts,
+    toolcall,
+    whole,
+)
+from bench.faults import FAULTS, MOVED_TO, REFUSED_ONCE, Then, faulty
 from bench.processes import pin
 
 MODELS = ("nonstream", "burst", "paced", "toolcall")
+FURTHER_MODELS = ("call", "thoughts", "flood")
 
-BURST_DELTAS = 200
-PACED_DELTAS = 100
-PACE_SECONDS = 0.02
-TOOL_BYTES = 1 << 20
-TOOL_DELTA = 4
-"""Characters of one delta of tool arguments."""
-EVENTS_A_WRITE = 20
-TOOL_EVENTS_A_WRITE = 256
-
-TOOL_NAME = "write_file"
-ANSWER = ("Hello", "!", " How", " can", " I", " help", " you", " today", "?")
-USAGE = {"prompt_tokens": 12, "completion_tokens": 9, "total_tokens": 21}
-
-# -- bytes, made once ---------------------------------------------------------------------------------------------
-
-STREAM_HEAD = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"
-    b"transfer-encoding: chunked\r\n\r\n"
-)
-
-
-def whole(value: object) -> bytes:
-    """A complete HTTP answer of JSON."""
-    body = json.dumps(value).encode()
-    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
-        len(body),
-        body,
-    )
-
-
-def chunk(model: str, delta: object, finish: str | None = None) -> bytes:
-    """One event of a chat completion stream."""
-    return event(
-        {
-            "id": "chatcmpl-0123456789abcdef",
-            "object": "chat.completion.chunk",
-            "created": 1_760_000_000,
-            "model": model,
-            "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}],
-        }
-    )
-
-
-def event(value: object) -> bytes:
-    """One server-sent event."""
-    return b"data: %b\n\n" % json.dumps(value, separators=(",", ":")).encode()
-
-
-def opening(model: str) -> bytes:
-    """The event that names the role."""
-    return chunk(model, {"role": "assistant", "content": ""})
-
-
-def ending(model: str, finish: str = "stop") -> bytes:
-    """The finish reason, the usage and `[DONE]`."""
-    usage = {"id": "chatcmpl-0123456789abcdef", "object": "chat.completion.chunk", "created": 1_760_000_000}
-    last = event({**usage, "model": model, "choices": [], "usage": USAGE})
-    return chunk(model, {}, finish) + last + b"data: [DONE]\n\n"
-
-
-def framed(data: bytes) -> bytes:
-    """One chunk of a chunked body."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def words(count: int) -> Sequence[str]:
-    """Deltas of text."""
-    return [f" word{number % 100:02d}" for number in range(count)]
-
-
-def short_stream() -> bytes:
-    """The short answer as a whole streamed HTTP answer."""
-    events = [opening("nonstream"), *(chunk("nonstream", {"content": word}) for word in ANSWER)]
-    return STREAM_HEAD + framed(b"".join(events) + ending("nonstream")) + b"0\r\n\r\n"
-
-
-def short_json() -> bytes:
-    """The short answer as JSON."""
-    message = {"role": "assistant", "content": "".join(ANSWER)}
-    return whole(
-        {
-            "id": "chatcmpl-0123456789abcdef",
-            "object": "chat.completion",
-            "created": 1_760_000_000,
-            "model": "nonstream",
-            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
-            "usage": USAGE,
-        }
-    )
-
-
-def burst() -> list[bytes]:
-    """The writes of a burst."""
-    deltas = [chunk("burst", {"content": word}) for word in words(BURST_DELTAS)]
-    deltas[0] = opening("burst") + deltas[0]
-    deltas[-1] += ending("burst")
-    return framed_writes(deltas, EVENTS_A_WRITE)
-
-
-def paced() -> list[bytes]:
-    """The writes of a paced stream, one each 20 ms."""
-    deltas = [chunk("paced", {"content": word}) for word in words(PACED_DELTAS)]
-    deltas[0] = opening("paced") + deltas[0]
-    deltas[-1] += ending("paced")
-    return framed_writes(deltas, 1)
-
-
-def toolcall(size: int = TOOL_BYTES) -> list[bytes]:
-    """The writes of a call with so many bytes of arguments."""
-    function = {"name": TOOL_NAME, "arguments": ""}
-    start = {"index": 0, "id": "call_0123456789", "type": "function", "function": function}
-    deltas = [chunk("toolcall", {"tool_calls": [start]})]
-    deltas += [
-        chunk("toolcall", {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
-        for piece in pieces(size)
-    ]
-    deltas[0] = opening("toolcall") + deltas[0]
-    deltas[-1] += ending("toolcall", "tool_calls")
-    return framed_writes(deltas, TOOL_EVENTS_A_WRITE)
-
-
-def pieces(size: int) -> list[str]:
-    """JSON arguments of about so many bytes, cut into deltas."""
-    line = "    total = total + row[3]  # what was sold\n"
-    text = json.dumps({"input": line * (size // (len(line) + 1))})
-    return [text[start : start + TOOL_DELTA] for start in range(0, len(text), TOOL_DELTA)]
-
-
-def framed_writes(events: Sequence[bytes], each: int) -> list[bytes]:
-    """Writes of so many events each; the first brings the head of the answer, the last the end of its body."""
-    writes = [framed(b"".join(events[start : start + each])) for start in range(0, len(events), each)]
-    writes[0] = STREAM_HEAD + writes[0]
-    writes[-1] += b"0\r\n\r\n"
-    return writes
+RESET_SECONDS = 0.05
+"""Time that what was written before a reset has to arrive: a reset overtakes it otherwise."""
 
 
 class Answers:
     """Every answer, ready to write."""
 
     def __init__(self) -> None:
-        self.models = whole({"object": "list", "data": [{"id": name, "object": "model"} for name in MODELS]})
+        served = [*MODELS, *FURTHER_MODELS, *(name for name in FAULTS if name != "unknown")]
+        self.models = whole({"object": "list", "data": [{"id": name, "object": "model"} for name in served]})
         self.short_json, self.short_stream = short_json(), short_stream()
         self.burst, self.paced = burst(), paced()
+        self.fed = {
+            b"burst": self.burst,
+            b"call": toolcall(SHORT_CALL_BYTES),
+            b"thoughts": thoughts(),
+            b"flood": flood(),
+        }
+        self.refused_once: set[int] = set()
+        """Requests, by the hash of their body, whose next attempt is answered well."""
         self._toolcall: list[bytes] = []
 
     @property
@@ -266,8 +161,12 @@ class Connection(asyncio.Protocol):
         name = model[1] if model else b""
         if request.startswith(b"GET"):
             self._transport.write(self._answers.models)
-        elif name == b"burst":
-            self._feed(self._answers.burst)
+        elif name.decode() in FAULTS and not self._is_repeated(name.decode(), request):
+            answer = faulty(name.decode())
+            self._transport.write(answer.data)
+            self._then(answer.then)
+        elif writes := self._answers.fed.get(name):
+            self._feed(writes)
         elif name == b"paced":
             self._writes, self._written = self._answers.paced, 0
             self.advance()
@@ -277,6 +176,35 @@ class Connection(asyncio.Protocol):
         else:
             stream = _STREAM.search(request)
             self._transport.write(self._answers.short_stream if stream else self._answers.short_json)
+
+    def _is_repeated(self, name: str, request: bytes) -> bool:
+        """Whether this is the second attempt of a request that is refused once only."""
+        if name not in REFUSED_ONCE:
+            return False
+        head, _, body = request.partition(b"\r\n\r\n")
+        if name == "moved":
+            return MOVED_TO.encode() in head[:100]
+        one = hash(body)
+        if one in self._answers.refused_once:
+            self._answers.refused_once.discard(one)
+            return True
+        self._answers.refused_once.add(one)
+        return False
+
+    def _then(self, then: Then) -> None:
+        """What becomes of the connection after a faulty answer."""
+        if then == "close":
+            self._transport.close()
+        elif then == "reset":
+            self._loop.call_later(RESET_SECONDS, self._reset)
+
+    def _reset(self) -> None:
+        """End the connection with a reset: that is what closing means to a socket that may not linger."""
+        if self._transport.is_closing():
+            return
+        with socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno())) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
 
     def advance(self) -> bool:
         """Write the next piece, if there is one; whether there are more."""

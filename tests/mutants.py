@@ -69,6 +69,11 @@ CLIENT_FAULTS = "tests/faults/test_faults_clients.py"
 STOPPING = "tests/faults/test_faults_process_stopping.py"
 STORE_FAULTS = "tests/faults/test_faults_process_store.py"
 CLOCK = "tests/faults/test_faults_process_clock.py"
+COUNTED = "tests/store/test_store.py::TestEvents::test_events_count_once_and_only_while_they_are_kept"
+GIVEN_BACK = (
+    "tests/store/test_store_opening.py::TestGivingBack"
+    "::test_a_purge_gives_all_free_pages_back_to_the_file_system"
+)
 
 MUTANTS = [
     # -- faults on real sockets
@@ -1317,6 +1322,63 @@ MUTANTS = [
         "                self._waiting.appendleft(rest)\n",
         "                pass\n",
         "tests/http/test_http_lines.py",
+    ),
+    Mutant(
+        "idle-connections-cut-as-requests-come",
+        "limits.py",
+        '        100.0,\n        "Time that a connection stays open',
+        '        5.0,\n        "Time that a connection stays open',
+        f"{NETWORK}::test_the_server_keeps_idle_connections_longer_than_clients_do",
+    ),
+    Mutant(
+        "cut-answers-logged-as-errors",
+        "http/logs.py",
+        "cut_off or record.msg == UNFINISHED",
+        "cut_off",
+        "tests/http/test_http_routes.py::test_an_unfinished_answer_is_no_error_of_the_server",
+    ),
+    # -- what is stored
+    Mutant(
+        "events-sent-again-count-again",
+        "store/events.py",
+        "streams.c.last_number < bindparam",
+        "streams.c.last_number > -2 - bindparam",
+        f"{COUNTED}[memory]",
+    ),
+    Mutant(
+        "overlapping-events-dropped-whole",
+        "store/events.py",
+        "            return self.add(connection, owner, response_id, rest)",
+        '            return "kept"',
+        f"{COUNTED}[memory]",
+    ),
+    Mutant(
+        "events-beyond-the-bound-count",
+        "store/events.py",
+        "streams.c.size + _unless(cut, size)",
+        "streams.c.size + size",
+        f"{COUNTED}[memory]",
+    ),
+    Mutant(
+        "a-first-batch-beyond-the-bound-counts",
+        "store/events.py",
+        "_unless(size > limit, size), size > limit",
+        "size, size > limit",
+        "tests/store/test_store.py::TestEvents::test_a_stream_that_is_too_large_at_once_counts_nothing[memory]",
+    ),
+    Mutant(
+        "one-free-page-given-back",
+        "store/retention.py",
+        "range(min(free, VACUUM_PAGES))",
+        "range(min(free, 1))",
+        GIVEN_BACK,
+    ),
+    Mutant(
+        "one-batch-of-pages-given-back",
+        "store/retention.py",
+        "    return free > VACUUM_PAGES",
+        "    return free < 0",
+        GIVEN_BACK,
     ),
 ]
 

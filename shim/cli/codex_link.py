@@ -55,7 +55,7 @@ def codex_version(binary: str | None) -> Version | None:
     if binary is None:
         return None
     try:
-        said = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+        said = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=20, check=False)  # noqa: S603 -- the user's Codex
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r"(\d+)\.(\d+)\.(\d+)", said.stdout)

@@ -130,7 +130,7 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
     from shim.http.draining import DrainingProtocol  # noqa: PLC0415
     from shim.http.guards import Misconfigured  # noqa: PLC0415
     from shim.http.heads import BoundedProtocol  # noqa: PLC0415
-    from shim.http.logs import spare_cancellations  # noqa: PLC0415
+    from shim.http.logs import log_once  # noqa: PLC0415
     from shim.store import open_store  # noqa: PLC0415
     from shim.upstream.urls import normalise_base_url  # noqa: PLC0415
 
@@ -141,7 +141,7 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
         raise Problem(str(error), f"set {settings.preset.key_variable}, or drop the client tokens.") from None
     except ValueError as error:
         raise bad_base_url(error) from None
-    spare_cancellations()
+    log_once()
     _check_certificate(settings)
     _check_seal_keys(settings)
     return uvicorn.Config(

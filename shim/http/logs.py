@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_WORD = 120
 QUIET_PATHS = frozenset({"/healthz", "/readyz"})  # probes would drown everything else
+UNFINISHED = "ASGI callable returned without completing response."
+"""What the server says of an answer without an end."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+,>-]+")
 
 access = logging.getLogger("shim.access")
@@ -48,13 +50,17 @@ def _direct(name: str, handler: logging.Handler, level: str) -> None:
     logger.propagate = False
 
 
-def spare_cancellations() -> None:
-    """Let the server log no traceback for a request that is cut off at shutdown: it has its own line."""
-    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
+def log_once() -> None:
+    """Let the server log nothing of a request that has its own line and says more; safe to call twice.
+
+    That is one that is cut off at shutdown, and an answer that is left unfinished since the upstream's was.
+    """
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
 
 
-def _is_no_cancellation(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+def _is_news(record: logging.LogRecord) -> bool:
+    cut_off = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not (cut_off or record.msg == UNFINISHED)
 
 
 def log_call(call: Call) -> None:

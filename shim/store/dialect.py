@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Executable, Select, Table
+from sqlalchemy import ColumnElement, Executable, Select, Table
 from sqlalchemy.dialects import sqlite
 
 if TYPE_CHECKING:
@@ -32,10 +32,14 @@ def insert_new(kind: str, table: Table, *conflict: str) -> Insert:
 
 
 def upsert(
-    statement: Insert, conflict: Iterable[str], values: dict[str, Any], returning: Iterable[Any]
+    statement: Insert,
+    conflict: Iterable[str],
+    values: dict[str, Any],
+    returning: Iterable[Any],
+    where: ColumnElement[bool] | None = None,
 ) -> Executable:
-    """INSERT, or UPDATE the row that conflicts with these values; gives columns back."""
-    updating = statement.on_conflict_do_update(index_elements=list(conflict), set_=values)
+    """INSERT, or UPDATE the row that conflicts with these values, if it is one of `where`; gives columns back."""
+    updating = statement.on_conflict_do_update(index_elements=list(conflict), set_=values, where=where)
     return updating.returning(*returning)
 
 

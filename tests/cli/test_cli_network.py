@@ -297,3 +297,11 @@ def test_the_address_to_paste_says_https():
 
 def test_nothing_is_left_running():
     assert not [thread for thread in threading.enumerate() if thread.name == "grid-shim"]
+
+
+# -- idle connections --------------------------------------------------------------------------------------------
+
+
+def test_the_server_keeps_idle_connections_longer_than_clients_do():
+    reqwest = 90  # seconds; httpx 5, undici 4
+    assert server.prepare(read_settings()).timeout_keep_alive > reqwest

@@ -1,10 +1,10 @@
-"""The tables of the README and of docs/limits.md, made from the code. `python tests/docs/tables.py` writes them; a test compares."""
+"""The documents' tables, made from the code. `python tests/docs/tables.py` writes them; a test compares."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
+from dependencies import dependencies_table
 from pydantic import SecretStr
 
 from shim.core.profile import PRESETS
@@ -13,8 +13,6 @@ from shim.limits import Limits
 from shim.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
-LIMITS = ROOT / "docs" / "limits.md"
 
 
 def support_table() -> str:
@@ -84,13 +82,17 @@ def profiles_table() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"support": support_table, "settings": settings_table, "profiles": profiles_table}
-LIMITS_TABLES = {"limits": limits_table}
+TABLES = {
+    "README.md": {"support": support_table, "settings": settings_table, "profiles": profiles_table},
+    "docs/limits.md": {"limits": limits_table},
+    "docs/dependencies.md": {"dependencies": dependencies_table},
+}
+"""Documents, and the tables between markers in them."""
 
 
-def current(text: str, tables: dict[str, Callable[[], str]] = TABLES) -> str:
+def current(document: str, text: str) -> str:
     """A document with each table as the code has it."""
-    for name, table in tables.items():
+    for name, table in TABLES[document].items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, _, rest = text.partition(begin)
         text = f"{before}{begin}\n{table()}\n{end}{rest.partition(end)[2]}"
@@ -98,5 +100,6 @@ def current(text: str, tables: dict[str, Callable[[], str]] = TABLES) -> str:
 
 
 if __name__ == "__main__":
-    for document, tables in ((README, TABLES), (LIMITS, LIMITS_TABLES)):
-        document.write_text(current(document.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    for document in TABLES:
+        file = ROOT / document
+        file.write_text(current(document, file.read_text(encoding="utf-8")), encoding="utf-8")

@@ -13,6 +13,7 @@ from shim import __version__
 from shim.errors import ClientFault, UpstreamFault
 from shim.http import create_app
 from shim.http.edge import tidy
+from shim.http.logs import log_once
 from shim.settings import Settings
 from shim.store.faults import StoreFault
 
@@ -296,6 +297,16 @@ async def test_a_chat_stream_that_the_upstream_cuts_is_cut_here_too(serve, upstr
         with pytest.raises(httpx.RemoteProtocolError):
             await client.post("/chat/completions", content=b"{}")
         assert "200 broken" in await soon(logged.get())
+
+
+async def test_an_unfinished_answer_is_no_error_of_the_server(serve, upstream, logged, caplog):
+    upstream.reply = FakeReply((b"data: 0\n\n", UpstreamFault("Cut.")), content_type="text/event-stream")
+    log_once()
+    async with serve() as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post("/chat/completions", content=b"{}")
+        await soon(logged.get())
+    assert [record.getMessage() for record in caplog.records if record.name == "uvicorn.error"] == []
 
 
 async def test_a_chat_429_has_retry_after_too(serve, upstream):

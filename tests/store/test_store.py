@@ -230,6 +230,27 @@ class TestEvents:
             assert await store.events.append("alice", "resp_1", events(0, 2)) == "kept"
         assert list((await store.events.read("alice", "resp_1", -1, 10)).events) == events(0, 2)
 
+    async def test_events_count_once_and_only_while_they_are_kept(self, url, opened):
+        """A write is carried through though its caller is cancelled, who then sends the same again, and what follows."""
+        room = sum(len(event.body) for event in events(0, 5))
+        store = await opened(url, stream_max_bytes=room)
+        await store.responses.save(record())
+        empty = (await store.stats()).size
+        for batch in (events(0, 2), events(0, 2), events(1, 3), events(3, 5)):
+            assert await store.events.append("alice", "resp_1", batch) == "kept"
+        assert (await store.stats()).size == empty + room
+        for batch in (events(6, 9), events(8, 9), events(9, 12)):
+            assert await store.events.append("alice", "resp_1", batch) == "full"
+        assert (await store.stats()).size == empty + room
+        assert list((await store.events.read("alice", "resp_1", -1, 100)).events) == events(0, 5)
+
+    async def test_a_stream_that_is_too_large_at_once_counts_nothing(self, url, opened):
+        store = await opened(url, stream_max_bytes=1)
+        await store.responses.save(record())
+        empty = (await store.stats()).size
+        assert await store.events.append("alice", "resp_1", events(0, 2)) == "full"
+        assert ((await store.stats()).size, (await store.stats()).events) == (empty, 0)
+
     async def test_above_the_size_bound_nothing_more_is_kept(self, url, opened):
         store = await opened(url, stream_max_bytes=60)
         await store.responses.save(record())

@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic import ValidationError
-from samples import NOW, conversation, events, items, record
+from samples import DAY, NOW, conversation, events, items, record
 from sqlalchemy import text
 
 from shim.errors import ClientFault, Fault
@@ -286,6 +286,21 @@ async def _disconnect_everybody(postgresql, url):
     name = url.rsplit("/", 1)[1]
     await connection.fetch("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
     await connection.close()
+
+
+class TestGivingBack:
+    async def test_a_purge_gives_all_free_pages_back_to_the_file_system(self, tmp_path):
+        store = await open_store(Settings(store=f"sqlite:///{tmp_path / 'store.db'}", retention_days=1))
+        empty = (await store.stats()).file_size
+        page = b'{"text": "%s"}' % (b"x" * 100_000)
+        for number in range(60):
+            old = record(f"resp_{number}", envelope=page, created_at=NOW - 10 * DAY)
+            await store.responses.save(old)
+        assert (await store.stats()).file_size > empty + 5_000_000  # more than one batch of pages
+        assert (await store.purge(NOW)).responses == 60
+        assert (await store.stats()).file_size <= empty + 64 * 1024
+        assert (tmp_path / "store.db").stat().st_size == (await store.stats()).file_size
+        await store.aclose()
 
 
 class TestPrivacy:
