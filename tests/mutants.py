@@ -434,15 +434,15 @@ MUTANTS = [
     Mutant(
         "heartbeat-while-a-piece-is-sent",
         "http/stream.py",
-        "                        self._relaying = True\n",
+        "                            self._relaying = True\n",
         "",
         "tests/http/test_http_stream.py",
     ),
     Mutant(
         "piece-overtakes-a-heartbeat",
         "http/stream.py",
-        "if self._beating.locked():\n                        async",
-        "if None:\n                        async",
+        "if self._beating.locked():\n                            async",
+        "if None:\n                            async",
         "tests/http/test_http_stream.py",
     ),
     Mutant(
