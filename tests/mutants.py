@@ -1035,10 +1035,10 @@ MUTANTS = [
         f"{PAGES}::test_without_allowed_origins_no_answer_is_shared",
     ),
     Mutant(
-        "errors-not-shared",
+        "not-shared-with-pages",
         "http/edge.py",
-        "            send = self._pages.admit(scope, send)\n            await self._dispatch(scope, receive, send)\n",
-        "            await self._dispatch(scope, receive, self._pages.admit(scope, send))\n",
+        "            send = self._pages.admit(scope, send)\n",
+        "            self._pages.admit(scope, send)\n",
         f"{PAGES}::test_answers_streams_and_errors_are_shared_with_the_page",
     ),
     Mutant(
