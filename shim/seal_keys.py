@@ -46,7 +46,9 @@ def secrets_or_passing(settings: Settings) -> tuple[bytes, ...]:
     except OSError as error:
         if settings.seal_key_file is not None:
             raise
-        log.warning("encrypted_content will not outlive this process: %s", error)
+        log.warning(
+            "encrypted_content, and the way to what is stored, will not outlive this process: %s", error
+        )
         return (os.urandom(SECRET_BYTES),)
 
 

@@ -56,6 +56,7 @@ PAGES = "tests/http/test_http_pages.py"
 SEAL = "tests/exchange/test_seal.py"
 SEAL_KEYS = "tests/exchange/test_seal_keys.py"
 OWNERS = "tests/exchange/test_owners.py"
+TAKEOVER = "tests/stateful/test_background_takeover.py"
 NETWORK = "tests/cli/test_cli_network.py"
 HELD = "tests/limits/test_limits_requests.py"
 SLOTS = "tests/limits/test_limits_slots.py"
@@ -104,6 +105,13 @@ MUTANTS = [
         "decompress(self._rest, PIECE_BYTES)",
         "decompress(self._rest)",
         f"{DECODING}::test_a_bomb_comes_out_in_small_pieces",
+    ),
+    Mutant(
+        "decoder-left-with-the-rest",
+        "upstream/decoding.py",
+        "self._full = len(data) == PIECE_BYTES and not self._decoder.eof",
+        "self._full = False",
+        f"{DECODING}::test_what_the_decoder_still_has_after_its_last_byte_came_is_read",
     ),
     Mutant(
         "bomb-in-a-bomb",
@@ -973,9 +981,23 @@ MUTANTS = [
     Mutant(
         "owner-key-noted-for-one-key",
         "exchange/owners.py",
-        "for key in self._keys.all if known.get(key) != self._key}",
-        "for key in self._keys.all[1:] if known.get(key) != self._key}",
+        "for key in self._keys.all if known.get(key) != self._key]",
+        "for key in self._keys.all[1:] if known.get(key) != self._key]",
         OWNERS,
+    ),
+    Mutant(
+        "owner-key-of-the-slower-one",
+        "exchange/owners.py",
+        "            known = await self._known(store)  # another process was faster\n",
+        "",
+        f"{OWNERS}::test_processes_that_start_at_once_on_a_new_store_agree",
+    ),
+    Mutant(
+        "owner-keys-mixed",
+        "store/owner_keys.py",
+        "                    connection.rollback()\n",
+        "",
+        "tests/store/test_store_owner_keys.py::test_notes_are_added_all_or_none[memory]",
     ),
     Mutant(
         "owner-key-in-clear",
@@ -1280,6 +1302,55 @@ MUTANTS = [
         "            self._silent_until = loop.time() + SILENT_SECONDS\n",
         "",
         "tests/store/test_store_silence.py",
+    ),
+    Mutant(
+        "given-up-and-written-all-the-same",
+        "store/database.py",
+        "            wanted.given_up = True\n",
+        "",
+        "tests/store/test_store_silence.py::test_a_write_that_was_given_up_is_not_carried_out_later",
+    ),
+    Mutant(
+        "job-of-a-client-that-was-refused",
+        "exchange/background.py",
+        "                await self._store.responses.delete(owner, record.id)\n",
+        "",
+        f"{TAKEOVER}::test_a_job_whose_client_was_told_that_the_process_ends_is_never_run[memory]",
+    ),
+    Mutant(
+        "another-kind-of-client-after-a-takeover",
+        "exchange/background.py",
+        "opened = to_json(asdict(caller)).decode()",
+        'opened = to_json({"key": caller.key, "identity": caller.identity}).decode()',
+        f"{TAKEOVER}::test_whoever_takes_over_answers_the_client_as_its_own_kind[memory]",
+    ),
+    Mutant(
+        "end-lost-with-the-store",
+        "exchange/following.py",
+        'yield await self._answered(partial(self._rest, page.status)) or b""',
+        "yield await self._rest(page.status)",
+        "tests/exchange/test_following.py::test_the_end_of_a_cut_stream_is_told_when_the_store_is_back",
+    ),
+    Mutant(
+        "estimate-needs-the-store",
+        "exchange/keeping.py",
+        "            return 1.0\n",
+        "            raise\n",
+        "tests/exchange/test_exchange_turns.py::test_whether_to_compact_is_estimated_while_the_store_is_away",
+    ),
+    Mutant(
+        "line-lost-to-another-process",
+        "http/lines.py",
+        "            except BlockingIOError:\n                return\n",
+        "",
+        "tests/http/test_http_lines.py::test_room_that_another_process_takes_first_is_not_waited_for",
+    ),
+    Mutant(
+        "lines-of-any-length-wait",
+        "http/lines.py",
+        "self._waiting_bytes + len(data) > MOST_BYTES",
+        "False",
+        "tests/http/test_http_lines.py::test_lines_beyond_the_bytes_that_may_wait_are_lost_and_counted",
     ),
     Mutant(
         "background-lost-with-the-store",

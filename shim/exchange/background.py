@@ -19,7 +19,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pydantic_core import from_json, to_json
@@ -185,12 +185,7 @@ class Background:
         claimed = self._free > 0
         self._places -= claimed
         try:
-            job = await self._store.jobs.enqueue(
-                order.record(asked.owner, order.response),
-                order.packed(),
-                sealed_key=self._sealed(caller, asked.owner, template["id"]),
-                claim=self._claim() if claimed else None,
-            )
+            job = await self._enqueued(order, caller, asked.owner, self._claim() if claimed else None)
         except BaseException:
             self._places += claimed
             raise
@@ -199,6 +194,25 @@ class Background:
         else:
             self._chore(self._look_safely())  # a place may be free by now
         return order.response
+
+    async def _enqueued(self, order: Order, caller: Caller, owner: str, claim: Claim | None) -> Job:
+        """The job in the store. If the process ends meanwhile it is taken back: the client hears so, and asks elsewhere.
+
+        Raises:
+            StoreFault: The store is away.
+        """
+        record = order.record(owner, order.response)
+        sealed = self._sealed(caller, owner, record.id)
+        writing = asyncio.create_task(
+            self._store.jobs.enqueue(record, order.packed(), sealed_key=sealed, claim=claim)
+        )
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:  # the store carries it through all the same
+            with suppress(StoreFault):
+                await writing
+                await self._store.responses.delete(owner, record.id)
+            raise
 
     async def get(self, owner: str, response_id: str) -> StoredResponse:
         """A response that was made in the background, or is being made.
@@ -461,7 +475,7 @@ class Background:
 
     def _sealed(self, caller: Caller, owner: str, response_id: str) -> bytes:
         """Who asked, for whichever process takes the job; never in clear."""
-        opened = to_json({"key": caller.key, "identity": caller.identity}).decode()
+        opened = to_json(asdict(caller)).decode()
         return self._sealer(owner, response_id).seal(opened).encode()
 
     def _sealer(self, owner: str, response_id: str) -> Sealer:

@@ -254,8 +254,7 @@ class Exchange:
     async def estimate(self, asked: Asked, conversation: list[InputItem] | None = None) -> int:
         """Input tokens, estimated and corrected by what upstream reported for the same instrument."""
         translation, instrument = await self.translate(asked, conversation)
-        calibration = await self.store.calibrations.get(instrument.id)
-        return estimate_tokens(translation.chat, calibration.ratio if calibration else 1.0)
+        return estimate_tokens(translation.chat, await self._lessons.ratio(instrument.id))
 
     async def _compact(self, asked: Asked, whole: list[InputItem]) -> tuple[OutputCompaction, Usage | None]:
         """Let the model summarise everything so far, and what that cost; nothing of this is stored."""

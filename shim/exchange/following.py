@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from pydantic_core import from_json, to_json
 
@@ -25,6 +27,8 @@ from shim.store import ResponseStore, StoreFault
 from shim.store.records import TERMINAL, StoredEvent
 
 log = logging.getLogger("shim.background")
+
+T = TypeVar("T")
 
 PAGE_EVENTS = 256
 """Events read from the store at once."""
@@ -102,14 +106,9 @@ class Following:
         """
         while True:
             news, left = self._here.news(), self._here.left()
-            try:
-                page = await self._store.events.read(self._owner, self._id, self._after, PAGE_EVENTS)
-            except StoreFault as fault:
-                log.warning("a follower of response %s waits for the store: %s", self._id, fault.message)
-                if left:
-                    return
-                await asyncio.sleep(POLL_SECONDS)
-                continue
+            page = await self._answered(
+                lambda: self._store.events.read(self._owner, self._id, self._after, PAGE_EVENTS)
+            )
             if page is None:
                 return
             if page.events:
@@ -119,7 +118,7 @@ class Following:
                 continue
             if page.status in TERMINAL:
                 if page.cut:
-                    yield await self._rest(page.status)
+                    yield await self._answered(partial(self._rest, page.status)) or b""
                 return
             if left:
                 return
@@ -132,6 +131,18 @@ class Following:
     async def cut_off(self, _: Fault) -> bytes:
         """The stream just ends, in order: it goes on elsewhere, after the number that was told last."""
         return b""
+
+    async def _answered(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """What the store says; one that is away is asked again, until this process ends: then None."""
+        while True:
+            left = self._here.left()
+            try:
+                return await ask()
+            except StoreFault as fault:
+                log.warning("a follower of response %s waits for the store: %s", self._id, fault.message)
+            if left:
+                return None
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _rest(self, status: str) -> bytes:
         """The end of a stream that outgrew the store's bound: the gap is said, then the whole response is told."""

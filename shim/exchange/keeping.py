@@ -70,6 +70,15 @@ class Lessons:
         self.last[instrument] = now
         return partial(self._learn, instrument, chat)
 
+    async def ratio(self, instrument: str) -> float:
+        """What an estimate is to be multiplied by; as it is while the store, which no request must need, is away."""
+        try:
+            calibration = await self.store.calibrations.get(instrument)
+        except StoreFault as fault:
+            log.warning("an estimate could not be corrected: %s", fault.message)
+            return 1.0
+        return calibration.ratio if calibration else 1.0
+
     async def _learn(self, instrument: str, chat: ChatRequest, usage: Usage) -> None:
         estimated = estimate_tokens(chat)
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+from collections.abc import Iterable
 
 from shim.exchange.caller import Caller
 from shim.seal import Sealer, SealKey, SealKeys
@@ -41,21 +42,31 @@ class Owners:
         Raises:
             StoreFault: The store is away.
         """
-        noted = await store.owner_keys.get([key.id.hex() for key in self._keys.all])
-        known = {
-            key: found
-            for key in self._keys.all
-            if key.id.hex() in noted and (found := self._opened(key, noted[key.id.hex()]))
-        }
+        known = await self._known(store)
+        if not known:
+            if await store.owner_keys.add(self._notes(self._keys.all)):
+                return
+            known = await self._known(store)  # another process was faster
         if known:
             self._key = list(known.values())[-1]
         if len(set(known.values())) > 1:
             log.warning(
                 "what was stored under the newer seal keys alone is seen no more: the oldest one's counts"
             )
-        changed = {key.id.hex(): self._sealed(key) for key in self._keys.all if known.get(key) != self._key}
-        if changed:
-            await store.owner_keys.put(changed)
+        if changed := [key for key in self._keys.all if known.get(key) != self._key]:
+            await store.owner_keys.put(self._notes(changed))
+
+    async def _known(self, store: ResponseStore) -> dict[SealKey, bytes]:
+        """The owner keys in those notes that open, in the order of their keys."""
+        noted = await store.owner_keys.get([key.id.hex() for key in self._keys.all])
+        return {
+            key: found
+            for key in self._keys.all
+            if key.id.hex() in noted and (found := self._opened(key, noted[key.id.hex()]))
+        }
+
+    def _notes(self, keys: Iterable[SealKey]) -> dict[str, bytes]:
+        return {key.id.hex(): self._sealed(key) for key in keys}
 
     def _opened(self, key: SealKey, note: bytes) -> bytes | None:
         """The owner key in a key's note; an empty note means the key's own."""

@@ -8,17 +8,25 @@ Not here: what is logged, and how (`shim.http.logs`).
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import select
+import stat
 import sys
 from collections import deque
 
 MOST_LINES = 10_000
 """Lines that may wait; further ones are lost, and their number is told."""
 
+MOST_BYTES = 16 << 20
+"""Bytes of lines that may wait, likewise: what a line quotes of a request may be long."""
+
 AT_ONCE = 4096
 """Bytes that a pipe which can be written to takes without blocking: Linux's PIPE_BUF."""
+
+UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
+"""What older kernels say to a write that must not block."""
 
 
 class Lines(logging.Handler):
@@ -27,8 +35,10 @@ class Lines(logging.Handler):
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[bytes | memoryview] = deque()
+        self._waiting_bytes = 0
         self._lost = 0
+        self._put = _put_at_once if _is_pipe(descriptor) else os.write
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
 
@@ -39,10 +49,13 @@ class Lines(logging.Handler):
         except Exception:  # noqa: BLE001 -- as every handler does
             self.handleError(record)
             return
-        if len(self._waiting) >= MOST_LINES:
+        data = f"{line}\n".encode(errors="backslashreplace")
+        if len(self._waiting) >= MOST_LINES or (
+            self._waiting and self._waiting_bytes + len(data) > MOST_BYTES
+        ):
             self._lost += 1
         else:
-            self._waiting.append(f"{line}\n".encode(errors="backslashreplace"))
+            self._wait(data)
         self._write()
 
     def flush(self) -> None:
@@ -53,18 +66,42 @@ class Lines(logging.Handler):
         finally:
             self.release()
 
+    def _wait(self, line: bytes) -> None:
+        self._waiting.append(line)
+        self._waiting_bytes += len(line)
+
     def _write(self) -> None:
         while self._waiting and self._poll.poll(0):
-            line = self._waiting.popleft()
+            line = self._waiting[0]
             try:
-                written = os.write(self._descriptor, line[:AT_ONCE])
+                written = self._put(self._descriptor, line[:AT_ONCE])
+            except BlockingIOError:
+                return
             except OSError:
+                written = len(line)
+            self._waiting_bytes -= written
+            if rest := memoryview(line)[written:]:  # no copy, however long the line
+                self._waiting[0] = rest
                 continue
-            if rest := line[written:]:
-                self._waiting.appendleft(rest)
-            elif not self._waiting and self._lost:
-                self._waiting.append(b"%d lines of the log were lost: nobody read it\n" % self._lost)
+            self._waiting.popleft()
+            if not self._waiting and self._lost:
+                self._wait(b"%d lines of the log were lost: nobody read it\n" % self._lost)
                 self._lost = 0
+
+
+def _put_at_once(descriptor: int, data: bytes | memoryview) -> int:
+    """Write to a pipe that other processes write to as well: the room that was there may be taken."""
+    try:
+        return os.pwritev(descriptor, [data], -1, os.RWF_NOWAIT)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        return os.write(descriptor, data)
+
+
+def _is_pipe(descriptor: int) -> bool:
+    """Whether it is a pipe, on a system that may write to one without blocking."""
+    return hasattr(os, "RWF_NOWAIT") and stat.S_ISFIFO(os.fstat(descriptor).st_mode)
 
 
 def to_standard_error() -> logging.Handler:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
@@ -42,7 +42,7 @@ AWAY = "The store cannot be reached."
 SILENT = "The store does not answer."
 
 ANSWER_SECONDS = 20.0
-"""How long a call waits for the database; what it asked for may still be done later."""
+"""How long a call waits for the database; a write that nobody waits for any more is not committed."""
 
 SILENT_SECONDS = 5.0
 """How long a database that did not answer is not asked again, so that one request waits for it and not all."""
@@ -73,6 +73,24 @@ class Door(Protocol):
     async def aclose(self) -> None:
         """Close the connections; nothing runs any more."""
         ...
+
+
+class _Wanted(Generic[T]):
+    """Work that breaks off its transaction once whoever asked for it was told that it failed: they may ask again."""
+
+    def __init__(self, work: Work[T]) -> None:
+        self._work = work
+        self.given_up = False
+
+    def __call__(self, connection: Connection) -> T:
+        self._check()
+        result = self._work(connection)
+        self._check()
+        return result
+
+    def _check(self) -> None:
+        if self.given_up:
+            raise StoreFault(SILENT)
 
 
 class Database:
@@ -112,7 +130,12 @@ class Database:
         Raises:
             StoreFault: The database failed. If it failed while committing, the write may or may not be there.
         """
-        return await self._whole(self._written(work), patient=patient)
+        wanted = _Wanted(work)
+        try:
+            return await self._whole(self._written(wanted), patient=patient)
+        except StoreFault:
+            wanted.given_up = True
+            raise
 
     async def _written(self, work: Work[T]) -> T:
         try:

@@ -220,6 +220,10 @@ class NoOwnerKeys:
         """None of them."""
         return {}
 
+    async def add(self, notes: Mapping[str, bytes]) -> bool:  # noqa: ARG002
+        """Nothing is written."""
+        return False
+
     async def put(self, notes: Mapping[str, bytes]) -> None:
         """Nothing is written."""
 

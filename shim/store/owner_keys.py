@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import Connection, select
 
 from shim.store.database import Database
-from shim.store.dialect import insert_into, upsert
+from shim.store.dialect import insert_into, insert_new, upsert
 from shim.store.tables import owner_keys
 
 
@@ -19,6 +19,7 @@ class SqlOwnerKeys:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._add = insert_new(database.kind, owner_keys, "key_id").returning(owner_keys.c.key_id)
         adding = insert_into(database.kind, owner_keys)
         self._put = upsert(adding, ("key_id",), {"note": adding.excluded.note}, (owner_keys.c.key_id,))
 
@@ -31,11 +32,23 @@ class SqlOwnerKeys:
 
         return await self._database.read(work)
 
+    async def add(self, notes: Mapping[str, bytes]) -> bool:
+        """See the protocol. All write in one order, so that one waits for the other at the first note they share."""
+
+        def work(connection: Connection) -> bool:
+            for key_id, note in sorted(notes.items()):
+                if connection.scalar(self._add, {"key_id": key_id, "note": note}) is None:
+                    connection.rollback()
+                    return False
+            return True
+
+        return await self._database.write(work)
+
     async def put(self, notes: Mapping[str, bytes]) -> None:
         """See the protocol."""
 
         def work(connection: Connection) -> None:
-            for key_id, note in notes.items():
+            for key_id, note in sorted(notes.items()):
                 connection.execute(self._put, {"key_id": key_id, "note": note})
 
         await self._database.write(work)

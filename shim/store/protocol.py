@@ -250,6 +250,10 @@ class OwnerKeys(Protocol):
         """The notes of those keys that have one."""
         ...
 
+    async def add(self, notes: Mapping[str, bytes]) -> bool:
+        """Write notes of keys that have none; False, and not one is written, if any of the keys has."""
+        ...
+
     async def put(self, notes: Mapping[str, bytes]) -> None:
         """Write notes, in place of former ones."""
         ...

@@ -35,11 +35,12 @@ class Decoded:
         self._headers = response.headers
         self._decoder: zlib._Decompress | None = None
         self._rest = b""
+        self._full = False  # whether a whole piece came out: the decoder may have more, though it took all
 
     @property
     def ready(self) -> bool:
         """Whether a read would not wait."""
-        return bool(self._rest)
+        return bool(self._rest or self._full)
 
     async def read(self) -> bytes:
         """What came next; empty at the end.
@@ -49,10 +50,11 @@ class Decoded:
         """
         async with asyncio.timeout(self._silence):
             while True:
-                self._rest = self._rest or await anext(self._chunks, b"")
-                if not self._rest:
-                    self._check_end()
-                    return b""
+                if not self.ready:
+                    self._rest = await anext(self._chunks, b"")
+                    if not self._rest:
+                        self._check_end()
+                        return b""
                 if data := self._next():
                     return data
 
@@ -69,6 +71,7 @@ class Decoded:
         except zlib.error as error:
             raise httpx.DecodingError(str(error)) from error
         self._rest = self._decoder.unconsumed_tail or self._decoder.unused_data
+        self._full = len(data) == PIECE_BYTES and not self._decoder.eof
         return data
 
     def _window(self, encoding: str) -> int:

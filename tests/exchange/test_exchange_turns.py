@@ -13,7 +13,8 @@ from shim.exchange.locking import TurnLock
 from shim.exchange.steady import Steady
 from shim.settings import Settings
 from shim.simulator import DEFAULT_KEY, Dialect, Hold, SimulatorConfig, Turn, running
-from shim.store import open_store
+from shim.store import StoreFault, open_store
+from shim.store.calibrations import SqlCalibrations
 from shim.store.records import Conversation, Page
 from shim.upstream import Upstream
 
@@ -193,3 +194,20 @@ async def test_a_store_that_hangs_keeps_no_unstored_answer_from_its_client():
         await asyncio.sleep(0)
         closing.cancel()
         await upstream.aclose()
+
+
+async def test_whether_to_compact_is_estimated_while_the_store_is_away(monkeypatch):
+    async def away(*_):
+        raise StoreFault("away")
+
+    monkeypatch.setattr(SqlCalibrations, "get", away)
+    items = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ]
+    threshold = [{"type": "compaction", "compact_threshold": 1000}]
+    response, _ = await answered(
+        Turn(text="d"), settings={"store": "memory"}, input=items, store=False, context_management=threshold
+    )
+    assert response["status"] == "completed"

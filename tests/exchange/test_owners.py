@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 
 import pytest
@@ -60,6 +61,33 @@ async def test_clients_are_told_apart_and_the_same_in_every_process(any_store):
 async def test_owners_stay_when_keys_are_rotated(store, starts):
     found = [await settled(store, *(bytes([key]) for key in keys)) for keys in starts]
     assert len(set(found)) == 1
+
+
+class AtOnce:
+    """A store in which the first two to ask for notes hear that there are none before either leaves any."""
+
+    def __init__(self, store):
+        self._kept, self.owner_keys, self._asking = store.owner_keys, self, asyncio.Barrier(2)
+        self._asked = 0
+
+    async def get(self, key_ids):
+        self._asked += 1
+        found = await self._kept.get(key_ids)
+        if self._asked <= 2:
+            await self._asking.wait()
+        return found
+
+    def __getattr__(self, name):
+        return getattr(self._kept, name)
+
+
+@pytest.mark.parametrize("other", [b"a", b"ab", b"ba", b"ca", b"ac", b"cab"])
+@pytest.mark.parametrize("one", [b"a", b"ab", b"ba"])
+async def test_processes_that_start_at_once_on_a_new_store_agree(store, one, other):
+    shared = AtOnce(store)
+    one, other = [[bytes([key]) for key in keys] for keys in (one, other)]
+    first, second = await asyncio.gather(settled(shared, *one), settled(shared, *other))
+    assert first == second == await settled(store, *one) == await settled(store, *other)
 
 
 async def test_a_key_that_came_alone_and_its_former_one_accepted_later_give_back_what_was_before(

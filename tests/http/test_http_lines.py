@@ -1,8 +1,11 @@
 """Lines of the log never wait for whoever reads them."""
 
+import errno
 import io
 import logging
 import os
+import select
+from types import SimpleNamespace
 
 import pytest
 
@@ -70,6 +73,48 @@ def test_lines_beyond_the_bound_are_lost_and_counted(pipe, monkeypatch):
     assert told == ["0", "1", "2", "7 lines of the log were lost: nobody read it"]
     log(handler, "again")
     assert os.read(reading, 100) == b"again\n"
+
+
+def test_lines_beyond_the_bytes_that_may_wait_are_lost_and_counted(pipe, monkeypatch):
+    monkeypatch.setattr(lines, "MOST_BYTES", 1000)
+    reading, writing = pipe
+    handler = Lines(writing)
+    size = fill(writing)
+    said = ["a" * 600, "b" * 600, "c" * 300]
+    for line in said:
+        log(handler, line)
+    told = drained(handler, reading, size).splitlines()
+    assert told == [said[0], said[2], "1 lines of the log were lost: nobody read it"]
+    for line in said[:2]:  # the room is there again
+        log(handler, line)
+    assert drained(handler, reading, 0).splitlines() == said[:2]
+
+
+def test_room_that_another_process_takes_first_is_not_waited_for(pipe):
+    reading, writing = pipe
+    handler = Lines(writing)
+    size = fill(writing)
+    polled = handler._poll
+    handler._poll = SimpleNamespace(poll=lambda _: [(writing, select.POLLOUT)])  # there was room a moment ago
+    log(handler, "later")
+    handler._poll = polled
+    assert drained(handler, reading, size) == "later\n"
+
+
+def test_a_system_that_cannot_write_so_takes_lines(pipe, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.EOPNOTSUPP, "not here")
+
+    monkeypatch.setattr(os, "pwritev", unsupported)
+    reading, writing = pipe
+    log(Lines(writing), "hello")
+    assert os.read(reading, 100) == b"hello\n"
+
+
+def test_a_file_takes_lines(tmp_path):
+    with (tmp_path / "log").open("wb") as file:
+        log(Lines(file.fileno()), "hello")
+    assert (tmp_path / "log").read_text() == "hello\n"
 
 
 def test_a_reader_who_left_costs_the_lines_only(pipe):

@@ -243,6 +243,39 @@ async def test_the_callers_key_is_stored_sealed_and_opened_by_whoever_takes_over
     assert keys[0] == keys[1]
 
 
+async def test_whoever_takes_over_answers_the_client_as_its_own_kind(fleet):
+    codex = Caller(DEFAULT_KEY, "client-token", refusals_as_text=True)
+    fleet.grid.turns.append(Turn(refusal="No."))
+    first, second = await fleet.process(), await fleet.process()
+    first._places = 0
+    response_id = (await first.create(BODY, codex, "req_1"))["id"]
+    await second.look()
+    (message,) = (await ended(second, response_id))["output"]
+    assert message["content"][0]["type"] == "output_text"
+
+
+async def test_a_job_whose_client_was_told_that_the_process_ends_is_never_run(fleet, monkeypatch):
+    first, second = await fleet.process(), await fleet.process()
+    enqueue, under_way = first._store.jobs.enqueue, asyncio.Event()
+
+    async def carried_through(*order, **terms):
+        writing = asyncio.create_task(enqueue(*order, **terms))
+        under_way.set()
+        return await asyncio.shield(writing)
+
+    monkeypatch.setattr(first._store.jobs, "enqueue", carried_through)
+    creating = asyncio.create_task(first.create(BODY, CALLER, "req_1"))
+    await under_way.wait()
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    await second._store.conversations.get("nobody", "none")  # the write has come to its end
+    fleet.clock.run_out()
+    await second.look()
+    assert not second._running
+    assert (await second._store.stats()).responses == 0
+
+
 async def test_a_process_with_another_secret_says_so(fleet):
     fleet.grid.turns.append(Turn(text="lost", hold=Hold(after=None)))
     first, second = await fleet.process(), await fleet.process(seal_key="another")

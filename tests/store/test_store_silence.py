@@ -1,23 +1,36 @@
 """A database that says nothing: one call waits for it, the others are refused, and it is asked again later."""
 
 import asyncio
+import threading
 
 import pytest
 
 from shim.store import StoreFault, database
 from shim.store.database import SILENT, Database
+from shim.store.sqlite import sqlite_database
 
 
 class Hanging:
-    """A door that answers only while `open`."""
+    """A door that answers only once it is open."""
 
-    def __init__(self):
-        self.open = asyncio.Event()
+    def __init__(self, monkeypatch):
+        self._open = asyncio.Event()
+        self._monkeypatch = monkeypatch
         self.asked = 0
+        self._wait(0.01)
+
+    def _wait(self, seconds):
+        for name in ("ANSWER_SECONDS", "CHECK_SECONDS"):
+            self._monkeypatch.setattr(database, name, seconds)
+
+    def open(self):
+        """Answer from now on, and be waited for however busy the machine is."""
+        self._wait(30)
+        self._open.set()
 
     async def run(self, work, *, commit):
         self.asked += 1
-        await self.open.wait()
+        await self._open.wait()
         return work(None)
 
     async def aclose(self):
@@ -34,10 +47,8 @@ def one(_):
 
 @pytest.fixture
 def door(monkeypatch):
-    monkeypatch.setattr(database, "ANSWER_SECONDS", 0.01)
-    monkeypatch.setattr(database, "CHECK_SECONDS", 0.01)
     monkeypatch.setattr(database, "CLOSE_SECONDS", 0.01)
-    return Hanging()
+    return Hanging(monkeypatch)
 
 
 async def test_only_the_first_call_waits(door):
@@ -56,7 +67,7 @@ async def test_it_is_asked_again_after_a_while(door, monkeypatch):
     kept = Database("sqlite", door, door, one)
     with silent():
         await kept.read(one)
-    door.open.set()
+    door.open()
     assert await kept.read(one) == 1
 
 
@@ -66,7 +77,7 @@ async def test_a_call_that_may_take_any_time_is_waited_for(door):
     with silent():
         await kept.write(one)
     assert not patient.done()
-    door.open.set()
+    door.open()
     assert await patient == 1
 
 
@@ -76,13 +87,13 @@ async def test_however_many_check_there_is_one_check(door):
         with silent():
             await kept.check()
     assert door.asked == 1
-    door.open.set()
+    door.open()
     await kept.check()
 
 
 async def test_a_write_that_failed_counts_until_one_succeeds(door):
     kept = Database("sqlite", door, door, one)
-    door.open.set()
+    door.open()
 
     def full(_):
         raise StoreFault("The store's disk is full.")
@@ -93,3 +104,30 @@ async def test_a_write_that_failed_counts_until_one_succeeds(door):
         await kept.check()
     await kept.write(one)
     await kept.check()
+
+
+async def test_a_write_that_was_given_up_is_not_carried_out_later(tmp_path, monkeypatch):
+    kept = sqlite_database(str(tmp_path / "store.sqlite3"))
+    await kept.write(lambda connection: connection.exec_driver_sql("CREATE TABLE said (word)"))
+    monkeypatch.setattr(database, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(database, "SILENT_SECONDS", 0)
+    begun, going_on = threading.Event(), threading.Event()
+
+    def late(connection):
+        connection.exec_driver_sql("INSERT INTO said VALUES ('late')")
+        begun.set()
+        going_on.wait(10)
+
+    with silent():
+        await kept.write(late)
+    assert begun.wait(10)
+    with silent():  # it waits behind the other
+        await kept.write(lambda connection: connection.exec_driver_sql("INSERT INTO said VALUES ('later')"))
+    going_on.set()
+    monkeypatch.setattr(database, "ANSWER_SECONDS", 10)
+    await kept.write(lambda connection: connection.exec_driver_sql("INSERT INTO said VALUES ('now')"))
+    words = await kept.read(
+        lambda connection: list(connection.exec_driver_sql("SELECT word FROM said").scalars())
+    )
+    assert words == ["now"]
+    await kept.aclose()

@@ -65,6 +65,17 @@ async def test_a_bomb_comes_out_in_small_pieces(name):
     assert max(map(len, found)) <= PIECE_BYTES
 
 
+@pytest.mark.parametrize("name", ["gzip", "deflate", "raw deflate"])
+@pytest.mark.parametrize("beyond", [0, 21, 100, 257, 258, 259])
+async def test_what_the_decoder_still_has_after_its_last_byte_came_is_read(name, beyond):
+    pack, encoding = PACKED[name]
+    data = b"a" * (PIECE_BYTES + beyond)  # ends within a copy that a full piece interrupts
+    packed = pack(data)
+    for size in (len(packed), 7, 1):
+        pieces = [packed[at : at + size] for at in range(0, len(packed), size)]
+        assert b"".join(await read(pieces, encoding)) == data
+
+
 async def test_many_empty_members_are_nothing():
     assert await read([gzip.compress(b"") * 5000], "gzip") == []
 
