@@ -50,8 +50,9 @@ import postgres_cluster  # noqa: E402
 
 from shim import __version__  # noqa: E402
 from shim.cli import server  # noqa: E402
-from shim.exchange.caller import owner_of  # noqa: E402
+from shim.exchange.owners import Owners  # noqa: E402
 from shim.http.guards import Guard  # noqa: E402
+from shim.seal import SealKeys  # noqa: E402
 from shim.settings import Settings  # noqa: E402
 from shim.simulator import DEFAULT_KEY, RunningSimulator, SimulatorConfig, run_in_thread  # noqa: E402
 from shim.store import open_store  # noqa: E402
@@ -205,7 +206,8 @@ class Chain:
 async def told(client: Client, endpoint: Endpoint, turns: int) -> Chain:
     """All turns but the last, of which the first is a real one and the others are like it."""
     first = await client.create(endpoint, encoded(SHORT_PROMPT))
-    owner = owner_of(SECRET.encode(), Guard.of(endpoint.settings).caller(Headers(HEADERS)))
+    caller = Guard.of(endpoint.settings).caller(Headers(HEADERS))
+    owner = Owners(SealKeys.of([SECRET.encode()])).of(caller)
     previous, items = first["id"], [message(1), *first["output"]]
     async with aclosing(await open_store(endpoint.settings)) as store:
         for number in range(2, turns):

@@ -33,8 +33,8 @@ class Ambient:
         return int(time.time())
 
     def elapsed(self) -> float:
-        """Seconds on a clock that never jumps, for measuring."""
-        return time.monotonic()
+        """See `monotonic`."""
+        return monotonic()
 
     def new_id(self, prefix: str) -> str:
         """An unguessable id."""
@@ -57,5 +57,5 @@ def token() -> str:
 
 
 def monotonic() -> float:
-    """Seconds on a clock that never goes back, for measuring."""
+    """Seconds on a clock that never jumps, for measuring."""
     return time.monotonic()

@@ -48,7 +48,13 @@ def data_directory() -> Path:
 class Settings(Limits):
     """The shim's configuration; immutable once made."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,  # timers take no such number
+    )
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(4000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")

@@ -45,6 +45,25 @@ RESPONSE_KEYS = frozenset(
     ]
 )
 
+RESPONSE_HEADERS = frozenset(
+    [
+        "cache-control",
+        "connection",
+        "content-length",
+        "content-type",
+        "date",
+        "openai-processing-ms",
+        "openai-version",
+        "retry-after",
+        "transfer-encoding",
+        "x-accel-buffering",
+        "x-content-type-options",
+        "x-request-id",
+        "x-shim-notes",
+    ]
+)
+"""Headers that an answer may have: no other is ours."""
+
 CALLS = {
     "function_call": ("response.function_call_arguments", "arguments"),
     "custom_tool_call": ("response.custom_tool_call_input", "input"),

@@ -58,6 +58,7 @@ SEAL_KEYS = "tests/exchange/test_seal_keys.py"
 OWNERS = "tests/exchange/test_owners.py"
 TAKEOVER = "tests/stateful/test_background_takeover.py"
 NETWORK = "tests/cli/test_cli_network.py"
+COMMANDS = "tests/cli/test_cli_commands.py::TestSettings"
 HELD = "tests/limits/test_limits_requests.py"
 SLOTS = "tests/limits/test_limits_slots.py"
 CONNECTIONS = "tests/limits/test_limits_connections.py"
@@ -136,7 +137,7 @@ MUTANTS = [
     ),
     Mutant(
         "token-counts-unbounded",
-        "core/deltas.py",
+        "core/fields.py",
         "and 0 <= value <= _MOST_TOKENS), 0)",
         "and 0 <= value), 0)",
         f"{UPSTREAM_FAULTS}[token-counts-beyond-reason-stream]",
@@ -221,7 +222,7 @@ MUTANTS = [
     ),
     Mutant(
         "length-is-completed",
-        "core/deltas.py",
+        "core/fields.py",
         '"length": "length length_limit',
         '"length": "length_limit',
         CHUNKS,
@@ -264,15 +265,15 @@ MUTANTS = [
     ),
     Mutant(
         "logprob-overflow",
-        "core/deltas.py",
+        "core/fields.py",
         "(isinstance(value, float) and isnan(value))",
         "isnan(value)",
         f"{CHUNKS}::test_log_probabilities_are_whole_whatever_the_supplier_left_out",
     ),
     Mutant(
         "cached-tokens-lost",
-        "core/deltas.py",
-        'cached_tokens=_count(prompt.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"))',
+        "core/fields.py",
+        'cached_tokens=count_of(prompt.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"))',
         "cached_tokens=0",
         NAIVE,
     ),
@@ -355,14 +356,14 @@ MUTANTS = [
     ),
     Mutant(
         "unknown-reason-is-success",
-        "core/deltas.py",
+        "core/fields.py",
         "    if reason := _FINISH_REASONS.get(word):\n",
         '    if reason := _FINISH_REASONS.get(word, "stop"):\n',
         CHUNKS,
     ),
     Mutant(
         "null-reason-finishes",
-        "core/deltas.py",
+        "core/fields.py",
         '_NO_REASON = frozenset({"", "null", "none"})',
         '_NO_REASON = frozenset({""})',
         CHUNKS,
@@ -384,7 +385,7 @@ MUTANTS = [
     ),
     Mutant(
         "later-choice-not-looked-at",
-        "core/deltas.py",
+        "core/fields.py",
         "            if not isinstance(value, dict):\n                break\n        else:\n            return values\n",
         "            if isinstance(value, dict):\n                return values\n        if not values:\n            return values\n",
         f"{CHUNKS} {FAULTS}",
@@ -491,7 +492,7 @@ MUTANTS = [
         PAYLOADS,
     ),
     Mutant(
-        "form-forgets-the-call", "core/deltas.py", "_Entry(_index(form.place), ", "_Entry(None, ", PAYLOADS
+        "form-forgets-the-call", "core/deltas.py", "Entry(index_of(form.place), ", "Entry(None, ", PAYLOADS
     ),
     # -- text in pieces
     Mutant(
@@ -1064,6 +1065,30 @@ MUTANTS = [
         f"{PAGES}::test_answers_streams_and_errors_are_shared_with_the_page",
     ),
     Mutant(
+        "times-may-be-infinite",
+        "settings.py",
+        "allow_inf_nan=False,",
+        "allow_inf_nan=True,",
+        f"{COMMANDS}::test_no_time_is_infinite_or_no_number",
+    ),
+    Mutant(
+        "fix-names-an-option-that-is-none",
+        "cli/options.py",
+        "    if name in assigned:\n",
+        "    if name in ():\n",
+        f"{COMMANDS}::test_the_fix_names_what_can_be_written",
+    ),
+    Mutant(
+        "errors-not-shared",
+        "http/edge.py",
+        "            send = self._pages.admit(scope, send)\n            if self._leaving.begun:\n"
+        "                send = closing(send)\n"
+        '                self._leaving.refuse(scope["path"])\n'
+        "            await self._dispatch(scope, receive, send)\n",
+        "            await self._dispatch(scope, receive, self._pages.admit(scope, send))\n",
+        f"{PAGES}::test_answers_streams_and_errors_are_shared_with_the_page",
+    ),
+    Mutant(
         "content-type-unchecked",
         "http/bodies.py",
         "    _check_type(headers)\n",
@@ -1257,8 +1282,8 @@ MUTANTS = [
     Mutant(
         "lane-cut-without-a-word",
         "http/websocket.py",
-        "if self._process.over and not (self._gone or self._lost):",
-        "if self._process.begun and (self._gone or self._lost):",
+        "if self._leaving.over and not (self._gone or self._lost):",
+        "if self._leaving.begun and (self._gone or self._lost):",
         f"{STOPPING}::test_at_the_limit_every_lane_of_a_websocket_is_told_before_it_closes",
     ),
     Mutant(

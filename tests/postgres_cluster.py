@@ -6,12 +6,13 @@ Stops only what it started. As root it runs the server as the user `postgres`, f
 import os
 import pwd
 import shutil
-import signal
-import socket
 import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+
+from processes import children, still
+from served import free_port
 
 START_SECONDS = 60
 SUPERUSER = "shim"
@@ -35,6 +36,15 @@ def missing():
     return None
 
 
+def needed():
+    """Skip the test where there can be no cluster, or nothing speaks to it."""
+    import pytest  # noqa: PLC0415 -- the benchmarks, which share this file, need none
+
+    if reason := missing():
+        pytest.skip(reason)
+    pytest.importorskip("asyncpg", reason="asyncpg is not installed: it speaks to PostgreSQL")
+
+
 def _has_user(name):
     try:
         pwd.getpwnam(name)
@@ -54,12 +64,6 @@ def _run(*command):
         cwd="/",
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 class Server:
@@ -82,15 +86,8 @@ class Server:
     def silent(self):
         """While the context is open the server's processes stand still: it takes connections and says nothing."""
         main = int((self._data / "postmaster.pid").read_text().split()[0])
-        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
-        processes = [main, *map(int, children)]
-        for process in processes:
-            os.kill(process, signal.SIGSTOP)
-        try:
+        with still(main, *children(main)):
             yield
-        finally:
-            for process in processes:
-                os.kill(process, signal.SIGCONT)
 
 
 @contextmanager
@@ -104,7 +101,7 @@ def cluster():
 def server():
     """`with server() as running`: a `Server`, started, and whatever became of it stopped in the end."""
     folder = Path(tempfile.mkdtemp(prefix="shim-pg-"))
-    binaries, data, port = server_binaries(), folder / "data", _free_port()
+    binaries, data, port = server_binaries(), folder / "data", free_port()
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
     try:

@@ -1,40 +1,37 @@
-"""One `grid-shim serve` in a process of its own, and waiting that is bounded."""
+"""One `grid-shim serve` in a process of its own."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 
 import httpx
+from waiting import PATIENCE
 
 from shim.simulator import DEFAULT_KEY
 
-PATIENCE = 30.0  # seconds until a test that waits for something gives up
-SERVE = (sys.executable, "-P", "-c", "from shim.cli import main; main()", "serve", "--quiet", "--port")
-
-
-def until(condition, patience=PATIENCE):
-    """The first true value of a condition that another thread or process brings about."""
-    deadline = time.monotonic() + patience
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-    return value
+SERVE = (sys.executable, "-P", "-c", "from shim.cli import main; main()", "serve", "--quiet")
 
 
 class Served:
-    """One process; `settings` are for its environment."""
+    """One process, on a port that was free; `settings` are for its environment, and so are `variables` as they are."""
 
-    def __init__(self, base_url, stderr=subprocess.DEVNULL, **settings):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+    def __init__(self, base_url, stderr=subprocess.DEVNULL, *options, port=None, variables=None, **settings):
+        self.port = free_port() if port is None else port
         settings = {"upstream": base_url, "key": DEFAULT_KEY, **settings}
         own = {f"GRID_SHIM_{name.upper()}": str(value) for name, value in settings.items()}
-        self.process = subprocess.Popen([*SERVE, str(self.port)], env={**os.environ, **own}, stderr=stderr)
-        self.http = httpx.Client(
+        self.process = subprocess.Popen(
+            [*SERVE, "--port", str(self.port), *options],
+            env={**os.environ, **(variables or {}), **own},
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
+        self.http = self.client()
+
+    def client(self):
+        """Each with connections of its own."""
+        return httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}/v1",
             headers={"authorization": "Bearer alice"},
             timeout=PATIENCE,
@@ -47,9 +44,9 @@ class Served:
         except httpx.TransportError:
             return False
 
-    def stop(self):
+    def stop(self, number=signal.SIGTERM):
         """Ask it to end; it may take its time."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(number)
 
     def kill(self):
         self.process.kill()
@@ -58,3 +55,9 @@ class Served:
     def close(self):
         self.http.close()
         self.kill()
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

@@ -82,11 +82,12 @@ def read_settings(
     if config is not None:
         os.environ[CONFIG_FILE_VARIABLE] = str(config)
     _check_file_exists(option=config is not None)
-    given = {name: value for name, value in options.items() if value is not None} | _assigned(assignments)
+    options = {name: value for name, value in options.items() if value is not None}
+    assigned = _assigned(assignments)
     try:
-        return Settings(**given)
+        return Settings(**{**options, **assigned})
     except ValidationError as error:
-        raise _problem(error.errors()[0], given) from None
+        raise _problem(error.errors()[0], options, assigned) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Problem(f"{config_file()} is not valid TOML: {error}.", "mend that line.") from None
     except OSError as error:
@@ -118,24 +119,60 @@ def _check_known(name: str, source: str) -> None:
     raise Problem(f"{source} has an unknown setting, {name}.", fix)
 
 
-def _problem(error: ErrorDetails, given: dict[str, Any]) -> Problem:
+def _problem(error: ErrorDetails, options: dict[str, Any], assigned: dict[str, str]) -> Problem:
     name = str(error["loc"][0]) if error["loc"] else "settings"
     if error["type"] == "extra_forbidden":
         try:
             _check_known(name, str(config_file()))
         except Problem as problem:
             return problem
-    reason = error["msg"].removeprefix("Value error, ").rstrip(".")
     field = Settings.model_fields.get(name)
     about = (field.description or "").rstrip(".") if field else ""
+    if about[1:2].islower():  # not an abbreviation
+        about = about[0].lower() + about[1:]
     return Problem(
-        f"Setting {name} is wrong: {reason}.", f"correct it {_source(name, given)}. It is: {about.lower()}."
+        f"Setting {name} is wrong: {_reason(error)}.",
+        f"correct it {_source(name, options, assigned)}. It is: {about}.",
     )
 
 
-def _source(name: str, given: dict[str, Any]) -> str:
-    if name in given:
-        return f"in --{name.replace('_', '-')} (or --set {name}=...)"
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a number below infinity",
+    "bool": "true or false",
+    "string": "text",
+    "tuple": "a list, or text with commas",
+    "dict": "a table, or text with commas",
+    "too": "at least one character long",
+}
+"""What a setting must be, by the first word of the name that pydantic has for what is wrong."""
+
+
+def _reason(error: ErrorDetails) -> str:
+    """What is wrong with a value, which may be a secret, without quoting it."""
+    subject = "it" if len(error["loc"]) == 1 else "each part of it"
+    bound = error.get("ctx", {})
+    match error["type"]:
+        case "greater_than":
+            return f"{subject} must be above {bound['gt']:g}"
+        case "greater_than_equal":
+            return f"{subject} must be at least {bound['ge']:g}"
+        case "less_than_equal":
+            return f"{subject} must be at most {bound['le']:g}"
+        case "literal_error":
+            return f"{subject} must be {bound['expected']}"
+        case kind if (wanted := _KINDS.get(kind.partition("_")[0])) is not None:
+            return f"{subject} must be {wanted}"
+        case _:
+            return error["msg"].removeprefix("Value error, ").rstrip(".")
+
+
+def _source(name: str, options: dict[str, Any], assigned: dict[str, str]) -> str:
+    if name in assigned:
+        return f"in --set {name}=VALUE"
+    if name in options:
+        return f"in --{name.replace('_', '-')}"
     variable = f"{PREFIX}{name}".upper()
     return f"in the environment, {variable}" if variable in os.environ else f"in {config_file()}"
 

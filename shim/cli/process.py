@@ -20,19 +20,19 @@ SERVING = (10_000, 5, 2)
 that even a full collection is short; it must come often enough that memory does not grow (`python -m bench.growth`)."""
 
 
+MOST_FILES = 65_536
+"""Open files that are asked for: connections are files, and many systems begin with 1,024."""
+
+
 def lighten() -> None:
     """Before anything large is imported."""
     gc.set_threshold(*STARTING)
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # its own program; httpx does without
 
 
-MOST_FILES = 65_536
-"""Open files that are asked for: connections are files, and many systems begin with 1,024."""
-
-
 def settle() -> None:
-    """Once everything is imported: what is there will stay, so the collector need not look at it again."""
-    gc.freeze()
+    """Once everything is imported, and clients may come."""
+    gc.freeze()  # what is there will stay: the collector need not look at it again
     gc.set_threshold(*SERVING)
     open_many_files()
 

@@ -178,9 +178,11 @@ def _check_seal_keys(settings: Settings) -> None:
     try:
         seal_secrets(settings)
     except OSError as error:
+        file = settings.seal_key_file
+        absent = isinstance(error, FileNotFoundError)
         raise Problem(
-            f"The setting seal_key_file cannot be used: {error.strerror or error}.",
-            f"check {settings.seal_key_file}; grid-shim seal rotate makes one.",
+            f"Setting seal_key_file is wrong: {error.strerror or error}.",
+            f"grid-shim seal rotate --seal-key-file {file} makes it." if absent else f"mend {file}.",
         ) from None
 
 
@@ -254,13 +256,16 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let what runs end, refuse what is new in words, and only then stop to listen."""
+        from shim.http.heads import BoundedProtocol  # noqa: PLC0415 -- there by now
+
         leaving = self._services.leaving
         leaving.begun = True
         background = self._services.background
         working = background.busy  # those who follow its work may hear its end
         left = background.leave()
         for connection in list(self.server_state.connections):
-            if not _idle(connection):  # such a client may be asking right now: it is refused in words
+            idle = isinstance(connection, BoundedProtocol) and connection.idle
+            if not idle:  # such a client may be asking right now: it is refused in words
                 connection.shutdown()
         grace = self._settings.drain_seconds + (background.drain_seconds if working else 0)
         await self._drained(left, grace)
@@ -290,15 +295,6 @@ class _Server(uvicorn.Server):
     def _services(self) -> Services:
         services: Services = cast("Starlette", self.config.app).state.services
         return services
-
-
-def _idle(connection: object) -> bool:
-    """Whether a connection is open for requests, and none is under way."""
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: PLC0415 -- there by now
-
-    return isinstance(connection, HttpToolsProtocol) and (
-        connection.cycle is None or connection.cycle.response_complete
-    )
 
 
 def serve_forever(

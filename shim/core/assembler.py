@@ -20,13 +20,13 @@ from shim.core.deltas import (
     Citation,
     Delta,
     Finish,
-    FinishReason,
     ReasoningText,
     RefusalText,
     Served,
     Text,
     Used,
 )
+from shim.core.fields import FinishReason
 from shim.core.items import UNNUMBERED, Builder, Door, MessageBuilder, ReasoningBuilder, SummaryBuilder
 from shim.core.source import Source
 from shim.core.tools import Declared, Toolbox

@@ -11,22 +11,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import isnan
-from typing import Any, Literal
-
-from pydantic_core import to_json
+from typing import Any
 
 from shim.core.chunks import Form, form_of, parse_chunk
 from shim.core.dialects import LeftCall, left_calls
-from shim.core.faults import clean, fault_from_error
-from shim.core.jsonstrings import StringScanner, scrubbed
+from shim.core.fields import (
+    Entry,
+    FinishReason,
+    arguments_of,
+    citations_of,
+    entry_of,
+    finish_reason_of,
+    first_choice,
+    index_of,
+    logprob_of,
+    objects_of,
+    raise_reported,
+    read_usage,
+    text_of,
+    thinking_of,
+)
+from shim.core.jsonstrings import StringScanner
 from shim.core.text import Joiner, TagSplitter, scrub
 from shim.errors import UpstreamFault
 from shim.wire.base import Json
-from shim.wire.output import Logprob, TopLogprob, UrlCitation
-from shim.wire.response import InputTokensDetails, OutputTokensDetails, Usage
-
-FinishReason = Literal["stop", "length", "content_filter"]
+from shim.wire.output import Logprob, UrlCitation
+from shim.wire.response import Usage
 
 DONE = "[DONE]"
 """The payload that ends a chat completion stream."""
@@ -106,35 +116,6 @@ class Finish:
 Delta = Text | ReasoningText | RefusalText | Citation | CallStart | CallArguments | Served | Used | Finish
 
 
-_REASONS: dict[FinishReason, str] = {
-    "stop": "stop stopped stop_sequence stop_token tool_call tool_calls tool_use function_call eos eos_token end_turn end "
-    "done complete completed finish finished normal",
-    "length": "length length_limit max_length max_tokens max_output_tokens max_completion_tokens model_length "
-    "token_limit model_context_window_exceeded",
-    "content_filter": "content_filter content_filtered safety recitation sensitive prohibited_content blocklist spii "
-    "image_safety language refusal guardrail_intervened",
-}
-_FINISH_REASONS = {word: reason for reason, words in _REASONS.items() for word in words.split()}
-"""What the suppliers' words mean, in lower case; any other word is the upstream's failure, never a success."""
-
-_NO_REASON = frozenset({"", "null", "none"})
-
-
-def _finish_reason(said: str) -> FinishReason | None:
-    """What a finish reason means; None if it is none.
-
-    Raises:
-        UpstreamFault: The model did not finish, but was stopped by something else.
-    """
-    word = said.strip().lower().replace("-", "_").removeprefix("finish_reason_")
-    if word in _NO_REASON:
-        return None
-    if reason := _FINISH_REASONS.get(word):
-        return reason
-    shown = clean(said)[:100]
-    raise UpstreamFault(f"The upstream stopped the answer with finish reason '{shown}'.", code="server_error")
-
-
 @dataclass(slots=True)
 class _Call:
     """A call while it is read."""
@@ -156,43 +137,12 @@ class _Call:
         return self.scanner.complete
 
 
-@dataclass(slots=True)
-class _Entry:
-    """One entry of `tool_calls`; what it lacks is None or empty."""
-
-    place: int | None
-    call_id: str
-    name: str
-    arguments: str
-
-
-def _read_entry(entry: Json) -> _Entry:
-    function = entry.get("function")
-    function = function if isinstance(function, dict) else {}
-    return _Entry(
-        _index(entry.get("index")),
-        _name(entry.get("id")),
-        _name(function.get("name")),
-        _arguments(function.get("arguments")),
-    )
-
-
-def _index(value: Any) -> int | None:
-    """A number, or one in quotes."""
-    if type(value) is int:
-        return value
-    quoted = isinstance(value, str) and len(value) < _LONGEST_INDEX and value.isascii() and value.isdigit()
-    return int(value) if quoted else None
-
-
 MOST_OUTPUT_BYTES = 64 << 20
 """Bytes of text, reasoning and arguments in one answer, unless another bound is given."""
 
 CALL_BYTES = 1 << 10
 """What a call counts for besides its arguments: about as much as it takes here."""
 
-_LONGEST_INDEX = 9
-_MOST_TOKENS = (1 << 31) - 1
 _ASIDE = ("think", "call")
 """States of the tag splitter in which content is not the answer's text."""
 _RARE = frozenset({"annotations", "refusal", "tool_calls", "function_call"})
@@ -256,7 +206,7 @@ class ChunkReader:
         if form.kind == "arguments":
             self._route(self._tags.release(), deltas)
             self._touched = None
-            self._tool_call(_Entry(_index(form.place), "", "", said), deltas)
+            self._tool_call(Entry(index_of(form.place), "", "", said), deltas)
         elif said and form.kind == "text":
             self._add_text(said, deltas)
         elif said:
@@ -271,9 +221,9 @@ class ChunkReader:
             Fault: The chunk reports an error; which one it is.
         """
         if "choices" not in chunk or "error" in chunk:
-            _raise_reported(chunk)
+            raise_reported(chunk)
         deltas = self._who(chunk)
-        choice = _first_choice(chunk)
+        choice = first_choice(chunk)
         if choice is not None and not self.finished:
             self._choice(choice, deltas)
         if isinstance(usage := chunk.get("usage") or (choice or {}).get("usage"), dict):
@@ -284,7 +234,7 @@ class ChunkReader:
         said = chunk.get("model"), chunk.get("service_tier")
         if said == self._said:
             return []
-        model, tier = map(_string, said)
+        model, tier = map(text_of, said)
         self._said = model or None, tier or None
         known = self._served or Served(None, None)
         served = Served(scrub(model) or known.model, scrub(tier) or known.service_tier)
@@ -298,7 +248,7 @@ class ChunkReader:
         body = (choice.get("message") if given is None else given) or {}
         if not isinstance(body, dict):
             raise UpstreamFault("The upstream sent a chunk whose delta is not an object.")
-        if reasoning := _string(body.get("reasoning_content")) or _string(body.get("reasoning")):
+        if reasoning := text_of(body.get("reasoning_content")) or text_of(body.get("reasoning")):
             self._add_reasoning(reasoning, deltas)
         if (content := body.get("content")) is not None:
             if logprobs := choice.get("logprobs"):
@@ -306,16 +256,16 @@ class ChunkReader:
             self._content(content, deltas)
         if not _RARE.isdisjoint(body):
             self._rare(body, deltas)
-        if (said := choice.get("finish_reason")) and (reason := _finish_reason(_string(said))):
+        if (said := choice.get("finish_reason")) and (reason := finish_reason_of(text_of(said))):
             self._finish(reason, deltas)
 
     def _rare(self, body: Json, deltas: list[Delta]) -> None:
         if annotations := body.get("annotations"):
             self._route(self._tags.release(), deltas)
-            for found in _citations(annotations):
+            for found in citations_of(annotations):
                 self._spend(found["url"] + found["title"])
                 deltas.append(Citation(found))
-        if refusal := _string(body.get("refusal")):
+        if refusal := text_of(body.get("refusal")):
             self._route(self._tags.release(), deltas)
             self._spend(refusal)
             self._emit(RefusalText, self._refusal.feed(refusal), deltas)
@@ -341,8 +291,8 @@ class ChunkReader:
         if not isinstance(part, dict):
             return
         if part.get("type") == "thinking":
-            self._add_reasoning(_thinking(part.get("thinking")), deltas)
-        elif text := _string(part.get("text")):
+            self._add_reasoning(thinking_of(part.get("thinking")), deltas)
+        elif text := text_of(part.get("text")):
             self._add_text(text, deltas)
 
     def _spend(self, said: str) -> None:
@@ -392,17 +342,17 @@ class ChunkReader:
     def _read_logprobs(self, logprobs: Any) -> None:
         content = logprobs.get("content") if isinstance(logprobs, dict) else None
         if isinstance(content, list):
-            self._logprobs.extend(_logprob(entry) for entry in content if isinstance(entry, dict))
+            self._logprobs.extend(logprob_of(entry) for entry in content if isinstance(entry, dict))
 
     # -- calls ------------------------------------------------------------------------------------------------
 
     def _tool_calls(self, entries: Any, deltas: list[Delta]) -> None:
         self._route(self._tags.release(), deltas)
         self._touched = None
-        for entry in _objects(entries, "tool calls that are"):
-            self._tool_call(_read_entry(entry), deltas)
+        for entry in objects_of(entries, "tool calls that are"):
+            self._tool_call(entry_of(entry), deltas)
 
-    def _tool_call(self, said: _Entry, deltas: list[Delta]) -> None:
+    def _tool_call(self, said: Entry, deltas: list[Delta]) -> None:
         self._spend(said.arguments)
         self._spend(said.name)
         call = self._find(said)
@@ -439,7 +389,7 @@ class ChunkReader:
         deltas.append(CallStart(call.key, call.call_id, call.name))
         deltas.extend(CallArguments(call.key, text) for text in call.arguments)
 
-    def _find(self, said: _Entry) -> _Call | None:
+    def _find(self, said: Entry) -> _Call | None:
         """The call that an entry seems to belong to."""
         by_id = self._by_id.get(said.call_id) if said.call_id else None
         if said.place is not None:
@@ -448,7 +398,7 @@ class ChunkReader:
             return by_id
         return self._calls[-1] if self._calls else None
 
-    def _begin(self, said: _Entry, deltas: list[Delta]) -> _Call:
+    def _begin(self, said: Entry, deltas: list[Delta]) -> _Call:
         """A new call; the one before it has its whole name by now."""
         last = self._calls[-1] if self._calls else None
         if last is not None and not last.started and last.name in self.names:
@@ -458,7 +408,7 @@ class ChunkReader:
         self._calls.append(call)
         return call
 
-    def _remember(self, call: _Call, said: _Entry) -> None:
+    def _remember(self, call: _Call, said: Entry) -> None:
         self._touched = call
         if said.place is not None:
             self._by_index[said.place] = call
@@ -466,7 +416,7 @@ class ChunkReader:
             self._by_id[said.call_id] = call
             call.call_id = call.call_id or said.call_id
 
-    def _begins_another(self, call: _Call, said: _Entry) -> bool:
+    def _begins_another(self, call: _Call, said: Entry) -> bool:
         """Whether an entry that seems to belong to `call` begins another one.
 
         Some suppliers give every call index 0, or neither index nor id. A name beside an id of its own, another
@@ -496,7 +446,7 @@ class ChunkReader:
         for name, arguments in self._left_calls(text):
             call = _Call(len(self._calls), None, name)
             self._calls.append(call)
-            call.arguments.append(_arguments(arguments) or "{}")
+            call.arguments.append(arguments_of(arguments) or "{}")
             self._start(call, deltas)
 
     # -- the end ----------------------------------------------------------------------------------------------
@@ -523,130 +473,8 @@ class ChunkReader:
             deltas.append(CallArguments(call.key, lost))
 
 
-def _repeats(call: _Call, said: _Entry) -> bool:
+def _repeats(call: _Call, said: Entry) -> bool:
     """Whether an entry says a whole call again, as some suppliers do in their last chunk."""
     if not (said.call_id and said.call_id == call.call_id and said.name == call.name):
         return False
     return bool(said.arguments.strip() and call.complete()) and "".join(call.arguments) == said.arguments
-
-
-def _first_choice(chunk: Json) -> Json | None:
-    choices = chunk.get("choices")
-    if choices is None:
-        return None
-    for choice in _objects(choices, "a chunk whose choices are"):
-        if choice.get("index") in (0, None):
-            return choice
-    return None
-
-
-def _objects(values: Any, what: str) -> list[Json]:
-    """A list of objects, checked whole before anything is made of it."""
-    if isinstance(values, list):
-        for value in values:
-            if not isinstance(value, dict):
-                break
-        else:
-            return values
-    raise UpstreamFault(f"The upstream sent {what} not a list of objects.")
-
-
-def _raise_reported(chunk: Json) -> None:
-    """An error object in a stream that began well."""
-    if chunk.get("object") == "error" or any(chunk.get(key) for key in ("error", "errors", "detail")):
-        raise fault_from_error(chunk, None)
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _name(value: Any) -> str:
-    return scrub(value) if isinstance(value, str) else ""
-
-
-def _thinking(thoughts: Any) -> str:
-    """The text of a thinking part: a string, or parts again."""
-    if isinstance(thoughts, list):
-        return "".join(_string(thought.get("text")) for thought in thoughts if isinstance(thought, dict))
-    return _string(thoughts)
-
-
-def _arguments(value: Any) -> str:
-    """Arguments as JSON text; some suppliers send them parsed."""
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, dict | list):
-        return ""
-    try:
-        return to_json(scrubbed(value), inf_nan_mode="null").decode()
-    except (ValueError, RecursionError):
-        raise UpstreamFault("The upstream sent arguments that are nested too deeply.") from None
-
-
-def _count(*values: Any) -> int:
-    """The first of several token counts that is one, and that every reader of JSON and the store can hold."""
-    return next((value for value in values if type(value) is int and 0 <= value <= _MOST_TOKENS), 0)
-
-
-def read_usage(usage: Json) -> Usage:
-    """Usage in the Responses shape; whatever the supplier leaves out is 0."""
-    prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    prompt = prompt if isinstance(prompt, dict) else {}
-    completion = completion if isinstance(completion, dict) else {}
-    used_in, used_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    return Usage(
-        input_tokens=used_in,
-        input_tokens_details=InputTokensDetails(
-            cached_tokens=_count(prompt.get("cached_tokens"), usage.get("prompt_cache_hit_tokens")),
-            cache_write_tokens=_count(prompt.get("cache_write_tokens")),
-        ),
-        output_tokens=used_out,
-        output_tokens_details=OutputTokensDetails(
-            reasoning_tokens=_count(completion.get("reasoning_tokens"), usage.get("reasoning_tokens"))
-        ),
-        total_tokens=_count(usage.get("total_tokens")) or used_in + used_out,
-    )
-
-
-IMPOSSIBLE_LOGPROB = -9999.0
-"""What the API gives for a token outside its ranking; in place of an infinity or nothing."""
-
-
-def _logprob(entry: Json) -> Logprob:
-    top = entry.get("top_logprobs")
-    alternatives = (
-        [_top_logprob(one) for one in top if isinstance(one, dict)] if isinstance(top, list) else []
-    )
-    return Logprob(**_top_logprob(entry), top_logprobs=alternatives)
-
-
-def _top_logprob(entry: Json) -> TopLogprob:
-    token, octets = scrub(_string(entry.get("token"))), entry.get("bytes")
-    if not isinstance(octets, list) or not all(type(octet) is int for octet in octets):
-        octets = list(token.encode())
-    return TopLogprob(token=token, logprob=_log_probability(entry.get("logprob")), bytes=octets)
-
-
-def _log_probability(value: Any) -> float:
-    if not isinstance(value, int | float) or (isinstance(value, float) and isnan(value)):
-        return IMPOSSIBLE_LOGPROB
-    return float(max(IMPOSSIBLE_LOGPROB, min(value, 0.0)))
-
-
-def _citations(annotations: Any) -> list[UrlCitation]:
-    """Chat's url citations, flattened; annotations of other kinds are passed over."""
-    found = []
-    for annotation in annotations if isinstance(annotations, list) else ():
-        citation = annotation.get("url_citation") if isinstance(annotation, dict) else None
-        if isinstance(citation, dict) and _string(citation.get("url")):
-            found.append(
-                UrlCitation(
-                    type="url_citation",
-                    url=scrub(citation["url"]),
-                    title=scrub(_string(citation.get("title"))),
-                    start_index=_count(citation.get("start_index")),
-                    end_index=_count(citation.get("end_index")),
-                )
-            )
-    return found

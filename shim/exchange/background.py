@@ -409,7 +409,7 @@ class Background:
                     else:
                         await story.tell(events)
                 except StoreFault as fault:
-                    log.warning("response %s waits for the store: %s", story.job.response_id, fault.message)
+                    _log_waiting(story, fault)
 
     async def _finished(self, response: Response, events: list[Event], story: Story) -> None:
         """Store the end, as soon as the store takes it; another process that took the job meanwhile ends this."""
@@ -417,7 +417,7 @@ class Background:
             try:
                 await story.become(response, events)
             except StoreFault as fault:
-                log.warning("response %s waits for the store: %s", story.job.response_id, fault.message)
+                _log_waiting(story, fault)
             else:
                 return
             events = []  # they wait in the story
@@ -491,3 +491,7 @@ class Background:
 def is_background(stored: StoredResponse) -> bool:
     """Whether a stored response was made in the background."""
     return bool(from_json(stored.envelope).get("background"))
+
+
+def _log_waiting(story: Story, fault: StoreFault) -> None:
+    log.warning("response %s waits for the store: %s", story.job.response_id, fault.message)

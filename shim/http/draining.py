@@ -1,7 +1,7 @@
 """The server's WebSocket protocol, which lets a running turn end when the server stops, and refuses in silence.
 
 Uvicorn's own closes every WebSocket at once. This one tells the application, which closes when its turn has ended;
-the server's limit on graceful shutdown holds for both. Under another server the application is never told, and its
+the time to drain holds for both. Under another server the application is never told, and its
 connections end as that server ends them.
 
 Not here: what is said over the connection (`shim.http.websocket`).
@@ -33,12 +33,9 @@ class DrainingProtocol(WebSocketsSansIOProtocol):
         super().data_received(data)
         wrong = self.conn.handshake_exc
         if wrong is not None and not self.handshake_initiated:
-            too_large = isinstance(wrong.__cause__ or wrong, SecurityError)
-            fault = (
-                headers_too_large("those of a WebSocket are bounded more narrowly")
-                if too_large
-                else _unreadable()
-            )
+            fault = ClientFault("The WebSocket's handshake could not be read.", code="invalid_http")
+            if isinstance(wrong.__cause__ or wrong, SecurityError):
+                fault = headers_too_large("those of a WebSocket are bounded more narrowly")
             self.transport.write(raw_refusal(fault))
             self.transport.close()
 
@@ -57,7 +54,3 @@ class DrainingProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True
-
-
-def _unreadable() -> ClientFault:
-    return ClientFault("The WebSocket's handshake could not be read.", code="invalid_http")

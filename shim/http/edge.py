@@ -19,6 +19,7 @@ from shim.http.call import SCOPE_KEY, Call, ClientGone
 from shim.http.leaving import closing, shutting_down
 from shim.http.logs import log_call
 from shim.http.replies import fault_reply, internal_fault, routing_reply, upgrade_refused, url_fault
+from shim.http.services import Services
 from shim.http.websocket import serve_websocket
 
 if TYPE_CHECKING:
@@ -111,8 +112,7 @@ def serves_websocket(scope: Scope) -> bool:
     """Whether this is a WebSocket that the settings and the server let us serve."""
     if scope["type"] != "websocket" or scope["path"] != "/responses":
         return False
-    websocket: bool = scope["app"].state.services.settings.websocket
-    return websocket
+    return Services.behind(scope).settings.websocket
 
 
 def asks_for_websocket(scope: Scope) -> bool:

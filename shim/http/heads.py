@@ -73,6 +73,11 @@ class BoundedProtocol(HalfCloseProtocol):
         self._handed_over = False
         self._waiting: asyncio.TimerHandle | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether no answer is under way."""
+        return self.cycle is None or self.cycle.response_complete
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """A client has connected: it may, if not too many have, and should ask soon."""
         super().connection_made(transport)
@@ -94,7 +99,7 @@ class BoundedProtocol(HalfCloseProtocol):
             return
         if self._bare_bytes > self._most_bare_bytes:
             self._refuse(headers_too_large(f"with its URL, a head may have {self._most_bare_bytes:,} bytes"))
-        elif self._waiting is None and (self.cycle is None or self.cycle.response_complete):
+        elif self._waiting is None and self.idle:
             self._await_head()
 
     def handle_websocket_upgrade(self) -> None:
@@ -132,16 +137,15 @@ class BoundedProtocol(HalfCloseProtocol):
 
     def _too_slow(self) -> None:
         self._waiting = None
-        if self.scope is not None and (
-            self.cycle is None or self.cycle.scope is not self.scope
-        ):  # one has begun
+        begun = self.scope is not None and (self.cycle is None or self.cycle.scope is not self.scope)
+        if begun:
             self._refuse(_head_too_slow(self._limits.request_head_seconds))
         else:
             self.transport.close()
 
     def _refuse(self, fault: Fault) -> None:
         """Say why, unless an answer is under way, and end the connection."""
-        if self.cycle is None or self.cycle.response_complete:
+        if self.idle:
             self.transport.write(raw_refusal(fault))
         self.transport.close()
 

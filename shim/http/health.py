@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING
 
 from shim.errors import Fault
 
-try:
+if sys.platform != "win32":
     import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -130,7 +128,7 @@ def descriptors() -> Check:
 
 def _most_descriptors() -> int:
     """How many this process may have; some systems do not say."""
-    if resource is None:
+    if sys.platform == "win32":
         return sys.maxsize
     most: int = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return sys.maxsize if most == resource.RLIM_INFINITY else most

@@ -21,7 +21,7 @@ SHUTTING_DOWN = "The server is shutting down; try again in a moment."
 CUT_OFF = "The server was shut down before the response was complete."
 
 PROBES = frozenset({"/healthz", "/readyz"})
-"""What is answered to the end."""
+"""What load balancers ask every few seconds; answered to the end."""
 
 
 @dataclass(slots=True)

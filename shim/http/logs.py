@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from shim.http.leaving import PROBES
 from shim.http.lines import to_standard_error
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from shim.settings import Settings
 
 MAX_WORD = 120
-QUIET_PATHS = frozenset({"/healthz", "/readyz"})  # probes would drown everything else
 UNFINISHED = "ASGI callable returned without completing response."
 """What the server says of an answer without an end."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+,>-]+")
@@ -65,7 +65,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def log_call(call: Call) -> None:
     """Write the line of a request that has ended."""
-    level = logging.DEBUG if call.path in QUIET_PATHS else logging.INFO
+    level = logging.DEBUG if call.path in PROBES else logging.INFO  # else they would drown all others
     if access.isEnabledFor(level):
         fields = call_fields(call)
         # Made here, as the logger would look up where in the code this is, which no line says.

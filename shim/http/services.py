@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import Scope
 
     from shim.core.bounds import RequestBounds
     from shim.exchange import Exchange
@@ -38,4 +39,9 @@ class Services:
     @classmethod
     def of(cls, request: Request) -> Services:
         """Those of the application that serves `request`."""
-        return cast("Services", request.app.state.services)
+        return cls.behind(request.scope)
+
+    @classmethod
+    def behind(cls, scope: Scope) -> Services:
+        """Those of the application that serves a request or a WebSocket."""
+        return cast("Services", scope["app"].state.services)

@@ -15,7 +15,7 @@ import contextlib
 import logging
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 from starlette.datastructures import Headers
@@ -29,6 +29,7 @@ from shim.http.leaving import Leaving, cut_off, shutting_down
 from shim.http.logs import log_call
 from shim.http.messages import Create, Steer, error_event, lane_of, read_message, steer_failed
 from shim.http.replies import internal_fault
+from shim.http.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from shim.core.bounds import RequestBounds
     from shim.exchange.connection import LocalTurn
-    from shim.http.services import Services
     from shim.http.slots import Slots
     from shim.settings import Settings
 
@@ -57,7 +57,7 @@ async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
         ClientFault: 401, before the connection is accepted.
         ClientGone: The client left in the middle of a turn.
     """
-    services, call, headers = _services(scope), Call.of(scope), Headers(scope=scope)
+    services, call, headers = Services.behind(scope), Call.of(scope), Headers(scope=scope)
     caller, settings = services.guard.caller(headers), services.settings
     local = LocalTurns(settings.websocket_turns, settings.websocket_memory_bytes)
     turns = ConnectionTurns(services.exchange, caller, local)
@@ -65,10 +65,6 @@ async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "websocket.accept", "headers": [(b"x-request-id", call.request_id.encode())]})
     call.status, call.outcome = SWITCHING_PROTOCOLS, "closed"
     await Connection(turns, call.path, send, terms, services.leaving).serve(receive)
-
-
-def _services(scope: Scope) -> Services:
-    return cast("Services", scope["app"].state.services)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +103,12 @@ class Connection:
         self._terms = terms
         self._settings = terms.settings
         self._keepalive = terms.settings.keepalive_seconds
-        self._process = leaving
+        self._leaving = leaving
         self._lanes: dict[str | None, deque[Create]] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._unanswered: set[str] = set()
         self._sending = asyncio.Lock()
-        self._leaving = asyncio.Event()
+        self._going_away = asyncio.Event()
         self._ending = False
         self._gone = False
         self._lost = False
@@ -146,7 +142,7 @@ class Connection:
         """Take every message at once: whether the client is still there can only be read."""
         while (message := await receive())["type"] != "websocket.disconnect":
             if message["type"] == GOING_AWAY:
-                self._leaving.set()
+                self._going_away.set()
             elif message["type"] == "websocket.receive":
                 await self._hear(message.get("bytes") or (message.get("text") or "").encode())
 
@@ -217,7 +213,7 @@ class Connection:
         except asyncio.CancelledError:
             if not call.complete:
                 call.outcome = "client_gone" if self._gone else "cancelled"
-            if call.status is None and self._process.over and not self._gone:
+            if call.status is None and self._leaving.over and not self._gone:
                 await self._refuse(shutting_down(), create.lane, call)
             raise
         except Fault as fault:
@@ -236,7 +232,7 @@ class Connection:
             try:
                 await self._relay(turn, create.lane, call)
             except asyncio.CancelledError:
-                if self._process.over and not (self._gone or self._lost):
+                if self._leaving.over and not (self._gone or self._lost):
                     await self._tell(*await turn.broken_off(cut_off()), lane=create.lane)
                 raise
 
@@ -300,7 +296,7 @@ class Connection:
         expired = False
         try:
             async with asyncio.timeout(self._settings.websocket_seconds):
-                await self._leaving.wait()
+                await self._going_away.wait()
         except TimeoutError:
             expired = True
         self._ending = True

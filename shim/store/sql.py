@@ -25,7 +25,7 @@ class Bounds:
 
     days: int = 30
     max_bytes: int = 0
-    max_stream_bytes: int = 32 << 20
+    stream_max_bytes: int = 32 << 20
 
 
 class SqlStore:
@@ -34,7 +34,7 @@ class SqlStore:
     def __init__(self, database: Database, bounds: Bounds) -> None:
         self._database = database
         self._retention = Retention(database, bounds.days, bounds.max_bytes)
-        self.events = SqlEvents(database, bounds.max_stream_bytes)
+        self.events = SqlEvents(database, bounds.stream_max_bytes)
         self.conversations = SqlConversations(database)
         self.responses = SqlResponses(database, self.events, self.conversations)
         self.jobs = SqlJobs(database, self.responses)

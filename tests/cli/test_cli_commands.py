@@ -78,10 +78,34 @@ class TestSettings:
         assert settings.retry_attempts == 2
         assert settings.aliases == {"gpt-*": "code-max"}
 
+    @pytest.mark.parametrize("value", ["inf", "nan"])
+    @pytest.mark.parametrize("name", ["body_seconds", "idle_seconds", "drain_seconds"])
+    def test_no_time_is_infinite_or_no_number(self, name, value):
+        with pytest.raises(Problem, match=f"Setting {name} is wrong: it must be"):
+            read_settings(assignments=(f"{name}={value}",))
+
+    def test_the_fix_names_what_can_be_written(self):
+        with pytest.raises(Problem) as caught:
+            read_settings(assignments=("max_tools=0",))
+        assert caught.value.fix.startswith("correct it in --set max_tools=VALUE.")
+
     @pytest.mark.parametrize(
         ("arguments", "environment", "said", "fix"),
         [
-            (["--port", "many"], {}, "Setting port is wrong", "--port"),
+            (["--port", "many"], {}, "Setting port is wrong: it must be a whole number.", "in --port."),
+            (
+                ["--set", "max_tools=0"],
+                {},
+                "it must be above 0.",
+                "in --set max_tools=VALUE. It is: tools of",
+            ),
+            (["--set", "max_json_depth=191"], {}, "it must be at most 190.", "--set max_json_depth"),
+            (["--set", "drain_seconds=-1"], {}, "it must be at least 0.", "--set drain_seconds"),
+            (["--set", "drain_seconds=abc"], {}, "it must be a number.", "--set drain_seconds"),
+            (["--set", "obfuscation=often"], {}, "it must be true or false.", "--set obfuscation"),
+            (["--log-format", "xml"], {}, "it must be 'text' or 'json'.", "in --log-format. It is: how"),
+            (["--set", "seal_key="], {}, "it must be at least one character long.", "--set seal_key"),
+            (["--set", "ssl_keyfile=k"], {}, "it needs an ssl_certfile.", "It is: PEM file"),
             (["--profile", "grit"], {}, "unknown profile 'grit'", "--profile"),
             (["--set", "prot=1"], {}, "unknown setting, prot", "did you mean port?"),
             (["--set", "port"], {}, "--set port has no value", "--set port=VALUE"),
@@ -113,6 +137,14 @@ class TestSettings:
         ("text", "said", "fix"),
         [
             ("port = 'x'", "Setting port is wrong", "shim.toml"),
+            ("seal_keys_accepted = 5", "it must be a list, or text with commas.", "shim.toml"),
+            (
+                "seal_keys_accepted = ['']",
+                "each part of it must be at least one character long.",
+                "shim.toml",
+            ),
+            ("allowed_hosts = [5]", "each part of it must be text.", "shim.toml"),
+            ("aliases = 5", "it must be a table, or text with commas.", "shim.toml"),
             ("prot = 1", "unknown setting, prot", "did you mean port?"),
             ("port = ", "is not valid TOML", "mend that line"),
             ("\udcff", "is not valid TOML", "mend that line"),

@@ -259,8 +259,8 @@ def test_a_file_of_seal_keys_that_cannot_be_used_is_one_sentence(run, tmp_path, 
             "serve", "--port", "0", "--set", "key=k", "--set", f"seal_key_file={path}", *further
         )
         assert (code, out) == (1, "")
-        assert "seal_key_file cannot be used" in err
-        assert "grid-shim seal rotate makes one" in err
+        assert "Setting seal_key_file is wrong: " in err
+        assert (f"mend {path}" if wrong else f"grid-shim seal rotate --seal-key-file {path} makes it") in err
 
 
 @pytest.mark.parametrize("wrong", ["absent", "not PEM", "another key", "no password"])

@@ -5,21 +5,18 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from processes import children, rests, still
+from waiting import PATIENCE, until
 
 from shim.cli import workers
 from shim.cli.problem import Problem
 from shim.settings import Settings
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are read from /proc")
-
-SECONDS = 30
-"""Bound of every wait; on a machine at rest each takes a fraction of one."""
 
 COMMAND = [sys.executable, "-c", "from shim.cli import main; main()", "serve", "--port", "0"]
 
@@ -41,46 +38,19 @@ class Served:
         self.url = found.group()
 
     def workers(self):
-        pid = self.process.pid
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return children(self.process.pid)
 
     def ask(self, **body):
         """On a connection of its own, so that whichever worker is awake takes it."""
         body = {"model": "code-prime", "input": "hi", **body}
-        answer = httpx.post(f"{self.url}/responses", json=body, timeout=SECONDS)
+        answer = httpx.post(f"{self.url}/responses", json=body, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
 
-def until(condition):
-    """What the condition gives once it is true."""
-    deadline = time.monotonic() + SECONDS
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.01)
-    return found
-
-
-def rests(pid):
-    """Whether a process waits for something for a while: one that starts, or holds a lock, has work to do."""
-    for _ in range(15):
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
-            return False
-        time.sleep(0.02)
-    return True
-
-
-@contextmanager
 def only(worker, among):
     """The others stand still."""
-    others = [pid for pid in among if pid != worker]
-    for pid in others:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in others:
-            os.kill(pid, signal.SIGCONT)
+    return still(*(pid for pid in among if pid != worker))
 
 
 @pytest.fixture
@@ -105,7 +75,7 @@ def serve(grid, tmp_path):
     yield start
     for process in started:
         process.kill()
-        process.communicate(timeout=SECONDS)
+        process.communicate(timeout=PATIENCE)
 
 
 def gone(pid):
@@ -149,7 +119,7 @@ def test_a_worker_that_is_killed_is_replaced(serve):
     with only(fresh, [other, fresh]):
         served.ask()
     served.process.terminate()
-    out, err = served.process.communicate(timeout=SECONDS)
+    out, err = served.process.communicate(timeout=PATIENCE)
     assert out == ""
     assert f"worker {one} ended (-9); another takes its place" in err
     assert err.count("POST /v1/responses 200") == 1
@@ -160,7 +130,7 @@ def test_a_signal_to_the_parent_ends_all(serve, number, code):
     served = serve("--quiet")
     alive = served.workers()
     served.process.send_signal(number)
-    assert served.process.wait(timeout=SECONDS) == code
+    assert served.process.wait(timeout=PATIENCE) == code
     assert all(map(gone, alive))
     assert "Traceback" not in served.process.stderr.read()
 
@@ -175,7 +145,7 @@ def test_workers_end_when_their_parent_is_killed(serve):
 def test_a_store_that_cannot_be_opened_is_told_once(tmp_path):
     command = [*COMMAND, "--workers", "3", "--store", "sqlite:////proc/nope/x.db"]
     done = subprocess.run(
-        command, env=environment(tmp_path), capture_output=True, text=True, timeout=SECONDS, check=False
+        command, env=environment(tmp_path), capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("cannot be opened") == 1

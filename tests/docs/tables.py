@@ -58,7 +58,7 @@ def limits_table() -> str:
 def _amount(name: str, value: float) -> str:
     """A default in the unit that its name says."""
     if name.endswith("seconds"):
-        return f"{value:g} s"
+        return f"{value:,g} s"
     if not name.endswith("bytes"):
         return f"{value:,}"
     return next(f"{value >> shift} {unit}" for shift, unit in UNITS if value >= 1 << shift)

@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 from grammar import TERMINAL, check
-from served import PATIENCE, Served, until
+from served import Served
 from upstream_loopback import HEAD, Server, chunk, reply, reset
+from waiting import PATIENCE, until
 from websockets.sync.client import connect
 
 MODEL = "code-prime"

@@ -2,33 +2,21 @@
 
 import contextlib
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import httpx
+import processes
+from served import Served
+from waiting import PATIENCE, until
 
-from shim.simulator import DEFAULT_KEY, Hold, Turn
+from shim.simulator import Hold, Turn
 
 MODEL = "code-prime"
-SECONDS = 30  # bound of every wait; only a test that has failed anyway gets there
-COMMAND = (sys.executable, "-P", "-c", "from shim.cli import main; main()", "serve", "--quiet", "--port", "0")
 DELTA = "response.output_text.delta"
 FOUR = "one two three four"
-
-
-def until(condition, patience=SECONDS):
-    """The first true value of a condition that another thread or process brings about."""
-    deadline = time.monotonic() + patience
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-    return value
 
 
 def held(after=4):
@@ -37,32 +25,21 @@ def held(after=4):
     return Turn(text=FOUR, hold=hold), hold.released.set
 
 
-class Process:
-    """A running `grid-shim serve`; `settings` are for its environment."""
+class Process(Served):
+    """One whose port is read from the kernel, and whose words are kept: `settings` are for its environment."""
 
     def __init__(self, folder, grid, *options, wait=True, errors=None, stderr=None, **settings):
         self.folder = Path(folder)
         self.errors = Path(errors or folder) / f"stderr-{time.monotonic_ns()}"
-        own = {
-            "upstream": grid.base_url,
-            "key": DEFAULT_KEY,
-            "seal_key": "faults",
-            "store": f"sqlite:///{folder}/store.db",
-            "retry_attempts": 1,
-            **settings,
-        }
-        environment = {f"GRID_SHIM_{name.upper()}": str(value) for name, value in own.items()}
         home = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "PYTHONUNBUFFERED": "1"}
+        own = {"seal_key": "faults", "store": f"sqlite:///{folder}/store.db", "retry_attempts": 1}
         with self.errors.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*COMMAND, *options],
-                env={**os.environ, **home, **environment},
-                stdout=subprocess.DEVNULL,
-                stderr=log if stderr is None else stderr,
-            )
-        self.port = until(self._port) if wait else 1
-        self.http = self.client()
+            chosen = {**own, **settings}
+            super().__init__(grid.base_url, stderr or log, *options, port=0, variables=home, **chosen)
         if wait:
+            self.port = until(self._port)
+            self.http.close()
+            self.http = self.client()
             until(lambda: self.alive() == httpx.codes.OK)
 
     def _port(self):
@@ -70,23 +47,14 @@ class Process:
         assert self.process.poll() is None, self.said()
         return listening_port(self.process.pid)
 
-    def client(self):
-        """Each with connections of its own."""
-        return httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}/v1",
-            headers={"authorization": "Bearer alice"},
-            timeout=SECONDS,
-            trust_env=False,
-        )
-
     def alive(self):
         return httpx.get(
-            f"http://127.0.0.1:{self.port}/healthz", trust_env=False, timeout=SECONDS
+            f"http://127.0.0.1:{self.port}/healthz", trust_env=False, timeout=PATIENCE
         ).status_code
 
     def ready(self):
         """The status of `/readyz` and its checks by name, over a new connection."""
-        answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", trust_env=False, timeout=SECONDS)
+        answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", trust_env=False, timeout=PATIENCE)
         return answer.status_code, {check["name"]: check for check in answer.json()["checks"]}
 
     def unready(self, name):
@@ -101,35 +69,22 @@ class Process:
     def ask(self, **body):
         return self.http.post("/responses", json={"model": MODEL, "input": "hi", **body})
 
-    def stop(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-
     def ended(self):
         """Its exit code, once it has ended."""
-        return self.process.wait(SECONDS)
+        return self.process.wait(PATIENCE)
 
     def said(self):
         return self.errors.read_text()
 
     def workers(self):
-        pid = self.process.pid
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return processes.children(self.process.pid)
 
     @contextlib.contextmanager
     def still(self, worker):
         """A worker that rests, and so holds no lock, stands still."""
-        until(lambda: rests(worker))
-        os.kill(worker, signal.SIGSTOP)
-        try:
+        until(lambda: processes.rests(worker))
+        with processes.still(worker):
             yield
-        finally:
-            os.kill(worker, signal.SIGCONT)
-
-    def close(self):
-        self.http.close()
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(SECONDS)
 
 
 def listening_port(pid):
@@ -184,7 +139,7 @@ class Stream(threading.Thread):
 
     def whole(self):
         """All events, once the body has ended as it should, numbered without a gap."""
-        self.join(SECONDS)
+        self.join(PATIENCE)
         assert not self.is_alive()
         assert self.broken is None, self.broken
         assert [event["sequence_number"] for event in self.events] == list(range(len(self.events)))
@@ -210,7 +165,7 @@ class Answer(threading.Thread):
             self._client.close()
 
     def whole(self):
-        self.join(SECONDS)
+        self.join(PATIENCE)
         assert self.broken is None, self.broken
         return self.answer
 
@@ -218,17 +173,8 @@ class Answer(threading.Thread):
 @contextlib.contextmanager
 def raw_connection(process):
     """A TCP connection that says nothing by itself."""
-    with socket.create_connection(("127.0.0.1", process.port), timeout=SECONDS) as sock:
+    with socket.create_connection(("127.0.0.1", process.port), timeout=PATIENCE) as sock:
         yield sock
-
-
-def rests(pid):
-    """Whether a process waits for something for a while: one that starts, or holds a lock, has work to do."""
-    for _ in range(15):
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def text_of(response):

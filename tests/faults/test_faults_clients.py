@@ -26,8 +26,8 @@ from fault_stage import (
     streamed,
 )
 from grammar import check
-from served import PATIENCE, until
 from upstream_loopback import HEAD, chunk
+from waiting import PATIENCE, until
 from websockets.sync.client import connect
 
 MB = 1 << 20

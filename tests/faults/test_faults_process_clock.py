@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from process_stage import MODEL, held
+from waiting import eventually
 
 import shim
 from shim.ambient import Ambient
@@ -80,13 +81,6 @@ async def stage(grid, tmp_path):
         yield Stage(grid, tmp_path, running)
 
 
-async def until(condition):
-    async with asyncio.timeout(30):
-        while not (value := await condition()):  # noqa: ASYNC110 -- nobody tells
-            await asyncio.sleep(0.01)
-        return value
-
-
 async def begun(background, grid):
     """A background response that has told something, and what lets it end."""
     turn, release = held()
@@ -98,7 +92,7 @@ async def begun(background, grid):
     async def spoke():
         return background._running[key].story.streamed
 
-    await until(spoke)
+    await eventually(spoke)
     return queued["id"], key[0], release
 
 
@@ -123,7 +117,7 @@ async def test_a_jump_takes_no_job_from_the_process_that_makes_it(stage, grid, s
         found = await store.responses.get(owner, response_id)
         return found if found.status != "in_progress" else None
 
-    assert (await until(ended)).status == "completed"
+    assert (await eventually(ended)).status == "completed"
     assert len(grid.journal.served) == 1
 
 
@@ -150,7 +144,7 @@ async def test_after_a_jump_a_job_that_was_left_behind_is_found(stage, grid, sec
         found = await store.responses.get(owner, response_id)
         return found.status == "failed"
 
-    await until(ended)
+    await eventually(ended)
 
 
 @pytest.mark.parametrize("seconds", JUMPS)
@@ -209,7 +203,7 @@ async def test_a_jump_forward_deletes_nothing_until_it_has_lasted(stage, monkeyp
         async def twice():
             return rounds > seen + 1
 
-        await until(twice)
+        await eventually(twice)
         return await store.responses.get("alice", "resp_1") is not None
 
     assert await is_there()

@@ -6,7 +6,8 @@ import resource
 from pathlib import Path
 
 import pytest
-from process_stage import Stream, held, raw_connection, text_of, until
+from process_stage import Stream, held, raw_connection, text_of
+from waiting import until
 
 from shim.simulator import Turn
 

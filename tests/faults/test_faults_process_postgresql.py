@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from postgres_cluster import missing, server
-from process_stage import MODEL, Process, Stream, held, text_of, until
+from postgres_cluster import needed, server
+from process_stage import MODEL, Process, Stream, held, text_of
+from waiting import until
 
 from shim.cli import server as serving
 from shim.settings import Settings
@@ -17,9 +18,7 @@ LEASE = 60  # seconds: longer than the database is ever away here
 @pytest.fixture(scope="module")
 def database():
     """A server of this file's own, as others must not lose theirs."""
-    if reason := missing():
-        pytest.skip(reason)
-    pytest.importorskip("asyncpg", reason="asyncpg is not installed: it speaks to PostgreSQL")
+    needed()
     with server() as running:
         yield running
 

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from process_stage import DELTA, FOUR, MODEL, Answer, Stream, held, raw_connection, text_of, until
+from process_stage import DELTA, FOUR, MODEL, Answer, Stream, held, raw_connection, text_of
+from waiting import until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 

@@ -10,7 +10,8 @@ from contextlib import closing, suppress
 
 import httpx
 import pytest
-from process_stage import MODEL, SECONDS, Process, Stream, held, text_of, until
+from process_stage import MODEL, Process, Stream, held, text_of
+from waiting import PATIENCE, until
 
 from shim.cli import server
 from shim.settings import Settings
@@ -194,7 +195,7 @@ def test_a_lock_that_another_process_holds_costs_all_answers_together_one_wait(t
     )
     with (
         server.in_thread(settings, server.bind("127.0.0.1", 0)) as base_url,
-        httpx.Client(base_url=base_url, timeout=SECONDS, trust_env=False) as client,
+        httpx.Client(base_url=base_url, timeout=PATIENCE, trust_env=False) as client,
         closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as other,
     ):
 

@@ -9,8 +9,9 @@ from stage import CHAT_NAMES, assembler, delta, entry, final, tell, toolbox
 
 from shim.core.calls import CALL_BUILDERS
 from shim.core.chunks import parse_chunk
-from shim.core.deltas import IMPOSSIBLE_LOGPROB, CallArguments, ChunkReader, Text, read_usage
+from shim.core.deltas import CallArguments, ChunkReader, Text
 from shim.core.dialects import left_calls
+from shim.core.fields import IMPOSSIBLE_LOGPROB, read_usage
 from shim.errors import UpstreamFault
 
 PATCH, NOTE = CHAT_NAMES["custom", "", "patch"], CHAT_NAMES["custom", "", "note"]

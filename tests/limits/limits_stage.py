@@ -1,53 +1,21 @@
-"""The endpoint with its own server on loopback, a simulated Grid behind it, and raw connections to it."""
+"""Requests to an endpoint on the test's own loop, and raw connections to it."""
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
 
-import httpx
-import uvicorn
-
-from shim.cli import server
-from shim.settings import Settings
-from shim.simulator import DEFAULT_KEY, SimulatorConfig, running
-
-MODEL = "code-prime"
-PATIENCE = 20  # seconds until a wait gives up; only a test that has failed anyway gets there
+from endpoint import MODEL, Endpoint, serving
+from waiting import soon
 
 
-async def soon(awaitable):
-    return await asyncio.wait_for(awaitable, PATIENCE)
-
-
-async def until(holds):
-    """Wait for what another task brings about."""
-    async with asyncio.timeout(PATIENCE):
-        while not holds():  # noqa: ASYNC110 -- there is nothing to be woken by
-            await asyncio.sleep(0.005)
-
-
-@dataclass
-class Stage:
-    """A running endpoint, its upstream and its server."""
-
-    port: int
-    grid: Any
-    server: uvicorn.Server
-
-    @property
-    def services(self):
-        return self.server.config.app.state.services
+class Stage(Endpoint):
+    """An endpoint, and what is not quite HTTP."""
 
     @property
     def url(self):
-        return f"127.0.0.1:{self.port}/v1"
+        return f"{self.address}/v1"
 
     def http(self, key="somebody"):
-        headers = {"authorization": f"Bearer {key}"}
-        return httpx.AsyncClient(
-            base_url=f"http://{self.url}", headers=headers, timeout=PATIENCE, trust_env=False
-        )
+        return super().http(key)
 
     @asynccontextmanager
     async def raw(self, data=b""):
@@ -60,22 +28,9 @@ class Stage:
             writer.close()
 
 
-@asynccontextmanager
-async def stage(config=None, **settings):
-    """Serve both while the context is open."""
-    async with running(config or SimulatorConfig()) as grid:
-        usual = {"upstream": grid.base_url, "key": DEFAULT_KEY, "seal_key": "limits", "store": "memory"}
-        chosen = {**usual, "keepalive_seconds": 0, "retry_attempts": 1, **settings}
-        with server.bind("127.0.0.1", 0) as listening:
-            prepared = server.prepare(Settings(**chosen))
-            prepared.load()
-            serving = uvicorn.Server(prepared)
-            serving.lifespan = prepared.lifespan_class(prepared)
-            await serving.startup(sockets=[listening])
-            try:
-                yield Stage(listening.getsockname()[1], grid, serving)
-            finally:
-                await serving.shutdown(sockets=[listening])
+def stage(config=None, **settings):
+    """Serve while the context is open."""
+    return serving(Stage, config, **settings)
 
 
 def ask(text="say hi", **fields):

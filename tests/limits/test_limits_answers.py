@@ -8,7 +8,8 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from limits_stage import ask, soon, stage, until
+from limits_stage import ask, stage
+from waiting import eventually, soon
 
 from shim.core.assembler import Assembler, Shape
 from shim.core.deltas import CALL_BYTES, ChunkReader
@@ -229,7 +230,7 @@ async def test_an_answer_without_end_is_a_failure_and_its_upstream_is_left(
         assert error["code"] == "server_error" or not streamed
         assert said in error["message"]
         await soon(left.wait())
-        await until(lambda: here.services.slots.busy == 0)
+        await eventually(lambda: here.services.slots.busy == 0)
 
 
 async def test_an_answer_that_is_passed_through_is_bounded_too():

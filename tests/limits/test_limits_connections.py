@@ -4,7 +4,8 @@ import asyncio
 import json
 
 import pytest
-from limits_stage import PATIENCE, answer, ask, closed, head, soon, stage, until
+from limits_stage import answer, ask, closed, head, stage
+from waiting import PATIENCE, eventually, soon
 from websockets.asyncio.client import connect
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
@@ -85,10 +86,10 @@ async def test_trailers_and_chunk_extensions_are_no_way_around(piece):
     chunked = head("content-type: application/json", "transfer-encoding: chunked")
     async with stage(max_header_bytes=1000, max_url_bytes=1000) as here:
         async with here.raw(chunked) as (reader, writer):
-            await until(lambda: here.services.slots.busy == 1)
+            await eventually(lambda: here.services.slots.busy == 1)
             writer.write(piece)
             assert await closed(reader)
-        await until(lambda: here.services.slots.busy == 0)
+        await eventually(lambda: here.services.slots.busy == 0)
 
 
 async def test_many_requests_on_one_connection_are_not_one_long_head():
@@ -139,7 +140,7 @@ async def test_time_for_a_head_is_no_time_for_an_answer():
         async with connect(f"ws://{here.url}/responses", proxy=None) as socket, here.raw() as (_, writer):
             lines = ("content-type: application/json", "content-length: 9")
             writer.write(head(*lines))
-            await until(lambda: here.services.slots.busy == 1)
+            await eventually(lambda: here.services.slots.busy == 1)
             async with here.raw() as (reader, _):
                 assert await closed(reader)  # the time for a head is over, for them as well
             assert here.services.slots.busy == 1
@@ -161,7 +162,7 @@ async def test_a_body_that_does_not_come_is_408(path, sent):
     lines = ("content-type: application/json", "content-length: 100")
     async with stage(body_seconds=MOMENT) as here:
         assert await asked(here, head(*lines, path=path) + sent) == (408, "request_timeout", True)
-        await until(lambda: here.services.slots.busy == 0)
+        await eventually(lambda: here.services.slots.busy == 0)
 
 
 async def test_a_body_may_come_piece_by_piece():
@@ -179,7 +180,7 @@ async def test_connections_are_bounded_and_a_place_comes_back():
         async with here.raw() as (_, _), here.raw(alive()) as (reader, _):
             assert (await answer(reader))[0] == 200
             assert await asked(here, b"") == (503, "too_many_connections", True)
-        await until(lambda: not here.server.server_state.connections)
+        await eventually(lambda: not here.server.server_state.connections)
         assert await asked(here, alive()) == (200, None, False)
 
 

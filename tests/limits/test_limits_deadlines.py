@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from limits_stage import PATIENCE, soon, until
+from waiting import PATIENCE, eventually, soon
 
 from shim.http.deadlines import Deadlines
 
@@ -38,7 +38,7 @@ async def test_whatever_takes_longer_is_interrupted_however_many_there_are():
         stopped.clear()
         await soon(asyncio.gather(endless(0), quick(), endless(1), quick(), endless(2)))
         assert stopped == [0, 1, 2]
-    await until(lambda: deadlines._timer is None)
+    await eventually(lambda: deadlines._timer is None)
 
 
 async def test_later_ones_have_their_whole_time():
@@ -49,7 +49,7 @@ async def test_later_ones_have_their_whole_time():
             await asyncio.Event().wait()
 
     tasks = [asyncio.create_task(endless()) for _ in range(2)]
-    await until(lambda: len(deadlines._open) == 2)
+    await eventually(lambda: len(deadlines._open) == 2)
     first, second = deadlines._open
     first.due = 0
     deadlines._check()

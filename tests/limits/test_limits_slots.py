@@ -6,7 +6,8 @@ import contextlib
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from limits_stage import ask, soon, stage, until
+from limits_stage import ask, stage
+from waiting import eventually, soon
 from websockets.asyncio.client import connect
 
 from shim.errors import Fault
@@ -151,7 +152,7 @@ async def test_requests_in_all_are_bounded_and_health_is_never_refused():
             for path in ("/healthz", "/readyz", "/"):
                 assert (await client.get(path)).status_code == 200
             hold.released.set()
-        await until(lambda: here.services.slots.busy == 0)
+        await eventually(lambda: here.services.slots.busy == 0)
         async with here.http() as client:
             assert (await client.post("/responses", json=ask())).status_code == 200
 
@@ -164,7 +165,7 @@ async def test_those_of_one_client_are_bounded_and_others_go_on(settings):
             assert is_refusal(await client.post("/responses", json=ask()))
             assert (await other.post("/responses", json=ask())).status_code == 200
             hold.released.set()
-        await until(lambda: here.services.slots.busy == 0)
+        await eventually(lambda: here.services.slots.busy == 0)
 
 
 async def test_clients_that_leave_or_fail_give_their_slots_back():
@@ -173,7 +174,7 @@ async def test_clients_that_leave_or_fail_give_their_slots_back():
             hold = held(here, 1)
             async with streams(here, 1):
                 assert here.services.slots.busy == 1
-            await until(lambda: here.services.slots.busy == 0)
+            await eventually(lambda: here.services.slots.busy == 0)
             hold.released.set()
         here.grid.turns.append(Turn(status=500))
         async with here.http() as client:
@@ -181,7 +182,7 @@ async def test_clients_that_leave_or_fail_give_their_slots_back():
             assert (await client.post("/responses", content=b"{")).status_code == 415
             assert (await client.post("/responses", json={})).status_code == 400
             assert (await client.post("/responses", json=ask())).status_code == 200
-        await until(lambda: here.services.slots.busy == 0)
+        await eventually(lambda: here.services.slots.busy == 0)
 
 
 async def test_turns_on_a_websocket_are_requests_and_waiting_there_is_not():
@@ -194,11 +195,11 @@ async def test_turns_on_a_websocket_are_requests_and_waiting_there_is_not():
             assert '"code":"concurrency_limit_exceeded"' in told
             assert '"retry-after":"1"' in told
             hold.released.set()
-        await until(lambda: here.services.slots.busy == 0)
+        await eventually(lambda: here.services.slots.busy == 0)
         await socket.send('{"type": "response.create", "model": "code-prime", "input": "say hi"}')
         while "response.completed" not in (told := await soon(socket.recv())):
             assert '"status":503' not in told
-        await until(lambda: here.services.slots.busy == 0)
+        await eventually(lambda: here.services.slots.busy == 0)
 
 
 async def test_work_in_the_background_holds_no_slot():

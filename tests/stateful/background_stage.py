@@ -2,8 +2,8 @@
 
 import json
 
-from served import until
 from stateful_stack import MODEL
+from waiting import until
 
 LIFECYCLE = ["response.created", "response.queued", "response.in_progress"]
 

@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
-from postgres_cluster import cluster, missing
+from postgres_cluster import cluster, needed
 from stateful_stack import running_stack
+
+from shim.simulator import run_in_thread
 
 KINDS = ("memory", "file", "postgresql")
 CHOSEN = tuple(kind for kind in os.environ.get("GRID_SHIM_TEST_STORES", ",".join(KINDS)).split(",") if kind)
@@ -34,12 +36,16 @@ def _plain_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("GRID_SHIM_CONFIG", str(tmp_path / "empty.toml"))
 
 
+@pytest.fixture
+def grid():
+    with run_in_thread() as running:
+        yield running
+
+
 @pytest.fixture(scope="session")
 def postgresql():
     """The URL of a running server, with a place for the database's name."""
-    if reason := missing():
-        pytest.skip(reason)
-    pytest.importorskip("asyncpg", reason="asyncpg is not installed: it speaks to PostgreSQL")
+    needed()
     with cluster() as url:
         yield url
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import httpx
 import openai
+from waiting import PATIENCE
 
 from shim.cli import server
 from shim.settings import Settings
@@ -13,7 +14,6 @@ from shim.simulator import DEFAULT_KEY, SimulatorConfig, run_in_thread
 
 KEY = "alice"
 MODEL = "code-prime"
-PATIENCE = 30
 
 
 @dataclass(frozen=True)

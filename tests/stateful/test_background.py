@@ -14,8 +14,8 @@ from background_stage import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from served import until
 from stateful_stack import MODEL
+from waiting import until
 
 from shim.simulator import Hold, Turn
 

@@ -4,15 +4,10 @@ from contextlib import ExitStack
 
 import pytest
 from background_stage import begin, check, ended, events_of, follow, retrieve, stream
-from served import Served, until
+from served import Served
+from waiting import until
 
-from shim.simulator import Hold, Turn, run_in_thread
-
-
-@pytest.fixture
-def grid():
-    with run_in_thread() as running:
-        yield running
+from shim.simulator import Hold, Turn
 
 
 @pytest.fixture

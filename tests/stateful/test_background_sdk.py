@@ -2,8 +2,8 @@
 
 import openai
 import pytest
-from served import until
 from stateful_stack import MODEL
+from waiting import until
 
 from shim.simulator import Hold, Turn
 

@@ -5,9 +5,10 @@ import time
 
 import pytest
 from background_stage import begin, follow
-from served import PATIENCE, Served, until
+from served import Served
+from waiting import PATIENCE, until
 
-from shim.simulator import Hold, Turn, run_in_thread
+from shim.simulator import Hold, Turn
 
 
 class Endpoint(Served):
@@ -27,12 +28,6 @@ class Endpoint(Served):
         """What it said, once it has ended."""
         self.process.wait(PATIENCE)
         return self._log.read_text()
-
-
-@pytest.fixture
-def grid():
-    with run_in_thread() as running:
-        yield running
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 from background_stage import LIFECYCLE, check
-from served import PATIENCE
 from stateful_stack import MODEL
+from waiting import PATIENCE, eventually
 
 from shim.ambient import Ambient
 from shim.exchange import Caller, Exchange
@@ -80,13 +80,6 @@ async def fleet(store):
             yield Fleet(grid, store, running)
 
 
-async def until(condition):
-    async with asyncio.timeout(PATIENCE):
-        while not (value := await condition()):  # noqa: ASYNC110 -- another process brings it about
-            await asyncio.sleep(0.005)
-    return value
-
-
 async def die(background):
     """What kill -9 leaves: nothing more is written."""
     background._places = -1000  # it begins nothing any more
@@ -106,7 +99,7 @@ def said(background, response_id, least):
     async def condition():
         return len(await told(background, response_id)) >= least
 
-    return until(condition)
+    return eventually(condition)
 
 
 async def ended(background, response_id):
@@ -114,7 +107,7 @@ async def ended(background, response_id):
         stored = await background.get(background._exchange.owner(CALLER), response_id)
         return stored if stored.status not in ("queued", "in_progress") else None
 
-    return json.loads((await until(condition)).body)
+    return json.loads((await eventually(condition)).body)
 
 
 async def begun(background, **fields):
@@ -147,7 +140,7 @@ async def until_served(fleet, count):
     async def condition():
         return len(fleet.grid.journal.served) >= count
 
-    await until(condition)
+    await eventually(condition)
 
 
 async def test_a_job_of_which_something_was_said_ends_as_failed(fleet):

@@ -7,7 +7,9 @@ import logging
 import re
 
 import pytest
-from websocket_stage import ENDS, MODEL, soon, stage
+from endpoint import MODEL
+from waiting import soon
+from websocket_stage import ENDS, stage
 from websockets.exceptions import InvalidStatus
 
 from shim.errors import ClientFault
@@ -467,7 +469,7 @@ async def test_a_web_page_of_another_origin_is_refused():
         assert (await _refused(here, origin="https://evil.example"))[0] == 403
         assert (await _refused(here, origin="null"))[0] == 403
         assert (await _refused(here, origin="http://["))[0] == 403
-        async with here.connect(additional_headers={"origin": f"http{here.url}"}) as client:
+        async with here.connect(additional_headers={"origin": f"http://{here.address}"}) as client:
             assert (await client.turn())["status"] == "completed"
 
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from endpoint import MODEL
 from openai import AsyncOpenAI, OpenAI
 from openai.types.responses.responses_server_event import (
     ResponseSteerFailedEvent,
@@ -11,7 +12,8 @@ from openai.types.responses.responses_server_event import (
     ResponseWsCreated,
     ResponseWsError,
 )
-from websocket_stage import MODEL, soon, stage
+from waiting import soon
+from websocket_stage import stage
 
 from shim.simulator import Call, Failure, Turn
 
@@ -30,7 +32,7 @@ def _plain_environment(monkeypatch, tmp_path):
 
 
 def options(here):
-    return {"base_url": f"http{here.url}/v1", "api_key": "any", "max_retries": 0}
+    return {"base_url": f"http://{here.address}/v1", "api_key": "any", "max_retries": 0}
 
 
 async def turn(connection, **request):

@@ -1,26 +1,13 @@
 """The endpoint and a simulated Grid on the test's own loop, and WebSocket clients for the endpoint."""
 
-import asyncio
 import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
 
-import httpx
-import uvicorn
+from endpoint import MODEL, Endpoint, serving
+from waiting import soon
 from websockets.asyncio.client import connect
 
-from shim.cli import server
-from shim.settings import Settings
-from shim.simulator import DEFAULT_KEY, SimulatorConfig, running
-
-MODEL = "code-prime"
-PATIENCE = 20  # seconds until a wait gives up; only a test that has failed anyway gets there
 ENDS = {"response.completed", "response.incomplete", "response.failed"}
-
-
-async def soon(awaitable):
-    return await asyncio.wait_for(awaitable, PATIENCE)
 
 
 class Client:
@@ -65,13 +52,8 @@ class Client:
         return self.socket.close_code
 
 
-@dataclass
-class Stage:
-    """A running endpoint, its upstream and its server."""
-
-    url: str
-    grid: Any
-    server: uvicorn.Server
+class Stage(Endpoint):
+    """An endpoint, and connections to it."""
 
     @property
     def asked(self):
@@ -80,33 +62,10 @@ class Stage:
 
     @asynccontextmanager
     async def connect(self, path="/v1/responses", **options):
-        async with connect(f"ws{self.url}{path}", proxy=None, **options) as socket:
+        async with connect(f"ws://{self.address}{path}", proxy=None, **options) as socket:
             yield Client(socket)
 
-    def http(self):
-        return httpx.AsyncClient(base_url=f"http{self.url}/v1", timeout=PATIENCE, trust_env=False)
 
-
-@asynccontextmanager
-async def stage(config=None, **settings):
-    """Serve both while the context is open."""
-    async with running(config or SimulatorConfig()) as grid:
-        chosen = {
-            "upstream": grid.base_url,
-            "key": DEFAULT_KEY,
-            "seal_key": "stateful",
-            "store": "memory",
-            "keepalive_seconds": 0,
-            "retry_attempts": 1,
-            **settings,
-        }
-        with server.bind("127.0.0.1", 0) as listening:
-            prepared = server.prepare(Settings(**chosen))
-            prepared.load()
-            serving = uvicorn.Server(prepared)
-            serving.lifespan = prepared.lifespan_class(prepared)
-            await serving.startup(sockets=[listening])
-            try:
-                yield Stage(f"://127.0.0.1:{listening.getsockname()[1]}", grid, serving)
-            finally:
-                await serving.shutdown(sockets=[listening])
+def stage(config=None, **settings):
+    """Serve while the context is open."""
+    return serving(Stage, config, **settings)

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from upstream_loopback import KEY, Naps, chunk, reply, reset, serving, silent, sse, upstream
+from waiting import eventually
 
 from shim.errors import UpstreamFault
 from shim.settings import Settings
@@ -75,12 +76,6 @@ async def over(**settings_):
 def bare(transport_socket) -> socket.socket:
     """A socket of asyncio's as it is, to use without the event loop."""
     return socket.fromfd(transport_socket.fileno(), transport_socket.family, transport_socket.type)
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(SOON):
-        while not condition():  # noqa: ASYNC110 -- it belongs to the event loop
-            await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
@@ -471,7 +466,7 @@ async def cancelled(it: Connections, url: str, began: asyncio.Event, body: bytes
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await until(lambda: it._pool._turns == 1)
+    await eventually(lambda: it._pool._turns == 1)
     assert not it._pool._taken
 
 
@@ -578,7 +573,7 @@ async def test_the_bound_is_kept_and_who_waits_is_served_in_order():
         for number in range(12):
             asking.append(asyncio.create_task(got(it, f"http://127.0.0.1:{port}/{number}")))
             await asyncio.sleep(0)
-        await until(lambda: len(gate.order) == 2)
+        await eventually(lambda: len(gate.order) == 2)
         gate.open.set()
         await asyncio.gather(*asking)
     assert (gate.most, gate.served) == (2, 2)
@@ -625,7 +620,7 @@ async def test_an_idle_connection_of_another_route_makes_room():
         for _ in range(2):
             await got(it, f"http://127.0.0.1:{port}/")
             await got(it, f"http://127.0.0.1:{elsewhere}/")
-            await until(lambda: one.now + other.now == 1)
+            await eventually(lambda: one.now + other.now == 1)
         assert (one.served, other.served) == (2, 2)
 
 
@@ -635,7 +630,7 @@ async def test_an_idle_connection_goes_after_its_time(monkeypatch):
     gate.open.set()
     async with peer(gate) as port, over() as it:
         await got(it, f"http://127.0.0.1:{port}/")
-        await until(lambda: gate.now == 0)
+        await eventually(lambda: gate.now == 0)
         monkeypatch.setattr(pool, "KEEPALIVE_SECONDS", 0.0)
         await got(it, f"http://127.0.0.1:{port}/")
         await got(it, f"http://127.0.0.1:{port}/")
@@ -710,7 +705,7 @@ def test_whatever_happens_no_place_is_lost_and_the_bound_is_kept(chance):
     async def scene():
         async with peer(talk) as port, over(max_connections=3) as it:
             await asyncio.gather(*[ask(it, port) for _ in range(40)])
-            await until(lambda: it._pool._turns == 3)
+            await eventually(lambda: it._pool._turns == 3)
             assert not it._pool._taken
             assert not any(not waiting.done() for waiting in it._pool._queue)
             assert len(it._pool._idle) <= 3
@@ -1022,7 +1017,7 @@ async def test_a_proxy_that_refuses_is_named_without_its_password(proxied, statu
         up = upstream("https://upstream.example/v1", naps, max_connections=1)
         with pytest.raises(UpstreamFault, match=f"proxy refused: HTTP {status[:3].decode()}") as caught:
             await up.open(b"{}", KEY)
-        await until(lambda: up._transport._pool._turns == 1)
+        await eventually(lambda: up._transport._pool._turns == 1)
         await up.aclose()
     assert "passw0rd" not in f"{caught.value} {caplog.text} {caught.value.__cause__!r}"
     assert "dXNlcjpwYXNzdzByZA" not in f"{caught.value} {caplog.text}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from postgres_cluster import cluster, missing
+from postgres_cluster import cluster, needed
 from sdk_node import run_node
 from sdk_stage import PATIENCE, stage
 from stateful_python import Scenarios
@@ -31,9 +31,7 @@ NUMBERS = ["number 0", "number 1", "number 2", "number 3", "number 4"]
 @pytest.fixture(scope="module")
 def postgresql():
     """The URL of a database on a server of our own; all tests share it."""
-    if reason := missing():
-        pytest.skip(reason)
-    pytest.importorskip("asyncpg", reason="asyncpg is not installed: it speaks to PostgreSQL")
+    needed()
     with cluster() as url:
         yield url.format(database="postgres")
 
