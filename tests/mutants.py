@@ -1415,8 +1415,8 @@ MUTANTS = [
     Mutant(
         "long-line-cut",
         "http/lines.py",
-        "                self._waiting.appendleft(rest)\n",
-        "                pass\n",
+        "                self._waiting[0] = rest\n",
+        "                self._waiting.popleft()\n",
         "tests/http/test_http_lines.py",
     ),
     Mutant(
