@@ -59,6 +59,12 @@ class Limits(BaseModel):
         reason="longer than clients keep theirs (the Python SDK 5 s, Codex 90 s): who closes first loses a request on its way",
         answer="none: the connection is closed",
     )
+    send_seconds: float = _limit(
+        300.0,
+        "Time within which a client must take something of what waits to be sent to it.",
+        reason="who does not read holds a connection and what is made for it for ever; some MB wait in the system before",
+        answer="none: the connection is cut",
+    )
     max_client_connections: int = _limit(
         10_000,
         "Most connections of clients at one time.",
@@ -92,6 +98,12 @@ class Limits(BaseModel):
         answer="400 `json_too_deep`, `param` is the field",
         gt=0,
         le=DEEPEST_JSON,
+    )
+    max_json_values: int = _limit(
+        2_000_000,
+        "Objects, arrays and commas in a request's JSON, those within its texts included.",
+        reason="three bytes can hold a value of 64, and each takes time; a million tokens of code have about 100,000",
+        answer="400 `json_too_large`",
     )
     max_input_items: int = _limit(
         100_000,
@@ -245,6 +257,12 @@ class Limits(BaseModel):
         "Responses that one may continue, one after the other.",
         reason="all of them are read for each turn",
         answer="400 `previous_response_chain_too_long`, `param` is `previous_response_id`",
+    )
+    max_history_bytes: int = _limit(
+        128 << 20,
+        "Bytes of all that a request refers to: earlier turns, its conversation, single items.",
+        reason="they are read whole into memory, an item as often as it is named; a million tokens have about 5 MB",
+        answer="400 `history_too_large`, `param` is the field that refers to it",
     )
     store_max_bytes: int = _limit(
         4 << 30,

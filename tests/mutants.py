@@ -62,6 +62,10 @@ COMMANDS = "tests/cli/test_cli_commands.py::TestSettings"
 HELD = "tests/limits/test_limits_requests.py"
 SLOTS = "tests/limits/test_limits_slots.py"
 CONNECTIONS = "tests/limits/test_limits_connections.py"
+LINE = "tests/limits/test_limits_line.py"
+HISTORY = "tests/limits/test_limits_history.py"
+UNREAD = "tests/limits/test_limits_unread.py"
+FRAMES = "tests/limits/test_limits_frames.py"
 ANSWERS = "tests/limits/test_limits_answers.py"
 DEADLINES = "tests/limits/test_limits_deadlines.py"
 WIRE = "tests/upstream/test_upstream_connections.py"
@@ -1221,6 +1225,111 @@ MUTANTS = [
         "if self._handed_over or self.transport.is_closing():",
         "if self.transport.is_closing():",
         f"{CONNECTIONS}::test_time_for_a_head_is_no_time_for_an_answer",
+    ),
+    Mutant(
+        "references-not-weighed",
+        "exchange/recall.py",
+        '        self._weigh((found[item["id"]] for item in given if _is_reference(item)), name)\n',
+        "        self._weigh(found.values(), name)\n",
+        f"{HISTORY}::test_an_item_weighs_as_often_as_it_is_named",
+    ),
+    Mutant(
+        "chains-not-weighed",
+        "exchange/recall.py",
+        "(item for turn in chain for item in (*turn.input, *turn.output))",
+        "chain[0].input",
+        f"{HISTORY}::test_what_a_request_refers_to_is_bounded",
+    ),
+    Mutant(
+        "conversations-not-weighed",
+        "exchange/recall.py",
+        '        self._weigh((item.body for item in page.items), "conversation")\n',
+        "",
+        f"{HISTORY}::test_what_a_request_refers_to_is_bounded",
+    ),
+    Mutant(
+        "unread-for-ever",
+        "http/unread.py",
+        "            self._transport.abort()",
+        "            self._transport.close()",
+        f"{UNREAD}::test_a_client_that_does_not_read_is_cut_off",
+    ),
+    Mutant(
+        "slow-reader-cut-off",
+        "http/unread.py",
+        ">= self._left:",
+        ">= 0:",
+        f"{UNREAD}::test_a_client_that_reads_little_may",
+    ),
+    Mutant(
+        "closing-for-ever",
+        "http/unread.py",
+        "set_write_buffer_limits(high=1)",
+        "set_write_buffer_limits(high=None)",
+        f"{UNREAD}::test_a_connection_that_is_closing_is_not_held_open",
+    ),
+    Mutant(
+        "trailer-taken-for-a-header",
+        "http/heads.py",
+        "        if self._in_head:\n",
+        "        if self.headers is not None:\n",
+        f"{LINE}::test_a_trailer_is_no_header",
+    ),
+    Mutant(
+        "requests-in-line-without-end",
+        "http/heads.py",
+        "if len(self.pipeline) >= MOST_IN_LINE:",
+        "if len(self.pipeline) > MOST_IN_LINE:",
+        f"{LINE}::test_requests_in_line_are_bounded",
+    ),
+    Mutant(
+        "websocket-within-an-answer",
+        "http/heads.py",
+        "if not self.idle or self.flow.write_paused:",
+        "if self.flow.write_paused:",
+        f"{LINE}::test_nothing_is_written_into_an_answer_under_way",
+    ),
+    Mutant(
+        "refusal-within-an-answer",
+        "http/heads.py",
+        "        if self.idle:\n            self.transport.write(raw_refusal(fault))",
+        "        if not self._handed_over:\n            self.transport.write(raw_refusal(fault))",
+        f"{LINE}::test_nothing_is_written_into_an_answer_under_way",
+    ),
+    Mutant(
+        "pongs-without-end",
+        "http/draining.py",
+        "        if self.writable.is_set():\n            super().handle_ping()",
+        "        if not self.disconnected:\n            super().handle_ping()",
+        f"{FRAMES}::test_pings_of_a_client_that_does_not_read_are_not_kept",
+    ),
+    Mutant(
+        "pong-forgotten",
+        "http/draining.py",
+        '            pongs, self._pongs = self._pongs, b""\n            self.transport.write(pongs)',
+        '            self._pongs = b""',
+        f"{FRAMES}::test_the_newest_pings_are_answered_once_the_client_reads",
+    ),
+    Mutant(
+        "fragments-without-end",
+        "http/draining.py",
+        "if len(self.frames) >= MOST_FRAGMENTS:",
+        "if len(self.frames) > 2 * MOST_FRAGMENTS:",
+        f"{FRAMES}::test_a_message_in_very_many_fragments_is_held_in_few",
+    ),
+    Mutant(
+        "values-not-counted",
+        "http/bodies.py",
+        "    _check_values(body, bounds.values)\n",
+        "",
+        f"{HELD}::test_too_many_values_are_not_parsed",
+    ),
+    Mutant(
+        "values-one-too-many",
+        "http/bodies.py",
+        "sum(map(body.count, _VALUE_MARKS)) > most:",
+        "sum(map(body.count, _VALUE_MARKS)) > most + 1:",
+        f"{HELD}::test_values_are_bounded",
     ),
     Mutant(
         "handshake-unanswered",

@@ -148,7 +148,7 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
         app,
         loop="auto",
         http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, limits=settings)),
-        ws=DrainingProtocol,
+        ws=cast("type[asyncio.Protocol]", partial(DrainingProtocol, limits=settings)),
         ws_max_size=settings.max_body_bytes,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PONG_SECONDS,

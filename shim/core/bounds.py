@@ -31,10 +31,12 @@ INLINE_FIELDS = frozenset({"image_url", "file_data"})
 class RequestBounds:
     """What a request may hold at most; see `shim.limits` for the reasons.
 
-    `depth` counts objects and arrays within each other; `schema_bytes` is for each schema, written compactly.
+    `depth` counts objects and arrays within each other, `values` those in all, and commas;
+    `schema_bytes` is for each schema, written compactly.
     """
 
     depth: int
+    values: int
     items: int
     tools: int
     name_characters: int

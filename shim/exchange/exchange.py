@@ -30,7 +30,7 @@ from shim.exchange.keeping import Keeper, Lessons
 from shim.exchange.locking import LOCK_SECONDS, Release, TurnLock, release_nothing
 from shim.exchange.owners import Owners
 from shim.exchange.prompts import with_prompt
-from shim.exchange.recall import Recall, Recalled
+from shim.exchange.recall import Reach, Recall, Recalled
 from shim.exchange.steady import Clocked, Steady
 from shim.exchange.turn import Keep, Preparation, Summary, Turn, keep_nothing
 from shim.seal import Sealer, SealKeys
@@ -83,6 +83,7 @@ class Exchange:
         self.source: Clocked = source or Ambient()
         self._steady = Steady(self.source, LOCK_SECONDS)
         self._lessons = Lessons(store)
+        self.reach = Reach(settings.max_chained_responses, settings.max_history_bytes)
         self._settings = settings
         self._upstream = upstream
         self.seal_keys = SealKeys.of(secrets_or_passing(settings))
@@ -195,8 +196,7 @@ class Exchange:
         owner = self.owner(caller)
         prompted = await with_prompt(body, self.store, owner)
         request = read_request(prompted.body)  # first, so that nothing is looked up for a wrong request
-        longest = self._settings.max_chained_responses
-        recalled = await Recall(self.store, owner, self.source, local, longest).recall(prompted.body)
+        recalled = await Recall(self.store, owner, self.source, self.reach, local).recall(prompted.body)
         if recalled.body is not prompted.body:
             request = read_request(recalled.body)
         if not (isinstance(request.input, str) or request.input or recalled.earlier):
@@ -209,7 +209,7 @@ class Exchange:
         """The same with what its conversation holds by now: another turn may have ended before this one had the lock."""
         if asked.recalled.conversation is None:
             return asked
-        earlier, history = await Recall(self.store, asked.owner, self.source).conversation(
+        earlier, history = await Recall(self.store, asked.owner, self.source, self.reach).conversation(
             asked.recalled.conversation
         )
         return replace(asked, recalled=replace(asked.recalled, earlier=earlier, history=history))

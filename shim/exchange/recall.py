@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -93,6 +93,19 @@ class Recalled:
         return self.identified()
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far back a request may go.
+
+    Attributes:
+        longest_chain: Responses that one may continue, one after the other.
+        most_bytes: Bytes of items that one field may bring.
+    """
+
+    longest_chain: int
+    most_bytes: int
+
+
 class Recall:
     """Looks things up for one owner. `local` holds turns that live on a connection and in no store."""
 
@@ -101,8 +114,8 @@ class Recall:
         store: ResponseStore,
         owner: str,
         source: Source,
+        reach: Reach,
         local: Mapping[str, Sequence[Json]] | None = None,
-        longest_chain: int = 1,
     ) -> None:
         """Prepare to look things up.
 
@@ -110,10 +123,11 @@ class Recall:
             store: Where they are.
             owner: Whose they are.
             source: Of ids for items that have none.
+            reach: How far back a request may go.
             local: Earlier turns that live on the caller's connection.
-            longest_chain: Responses that one may continue, where chains are followed.
         """
-        self._longest_chain = longest_chain
+        self._most_bytes = reach.most_bytes
+        self._longest_chain = reach.longest_chain
         self._store = store
         self._owner = owner
         self._source = source
@@ -170,6 +184,7 @@ class Recall:
     async def _turns(self, response_id: str) -> list[list[Json]]:
         """The items of each turn, its input and its output in turn; first what its conversation held before."""
         chain = await self._chain(response_id)
+        self._weigh((item for turn in chain for item in (*turn.input, *turn.output)), "previous_response_id")
         turns = [[from_json(item) for item in items] for turn in chain for items in (turn.input, turn.output)]
         if conversation := chain[0].conversation_id:
             turns[0] = [*await self._before(conversation, turns[0] + turns[1]), *turns[0]]
@@ -180,6 +195,8 @@ class Recall:
         page = await self._store.conversations.items(self._owner, conversation, _EVERYTHING)
         ids, own = [item.id for item in page.items] if page else [], {item["id"] for item in turn}
         first = next((place for place, item_id in enumerate(ids) if item_id in own), None)
+        if page is not None:
+            self._weigh((item.body for item in page.items[:first]), "previous_response_id")
         if page is None or first is None:
             self._notes.append(
                 f"previous_response_id: what conversation {conversation!r} held before it is not stored any more"
@@ -214,6 +231,7 @@ class Recall:
         if page is None:
             message = f"Conversation with id '{conversation_id}' not found."
             raise ClientFault(message, status=404, param="conversation")
+        self._weigh((item.body for item in page.items), "conversation")
         return [from_json(item.body) for item in page.items]
 
     async def dereferenced(self, given: list[Any], name: str = "input") -> list[Any]:
@@ -230,7 +248,21 @@ class Recall:
             if item_id not in found:
                 message = f"Item with id '{item_id}' not found."
                 raise ClientFault(message, status=404, param=f"{name}[{index}].id")
+        self._weigh((found[item["id"]] for item in given if _is_reference(item)), name)
         return [from_json(found[item["id"]]) if _is_reference(item) else item for item in given]
+
+    def _weigh(self, bodies: Iterable[bytes], name: str) -> None:
+        """Refuse what is too much, before it is parsed.
+
+        Raises:
+            ClientFault: 400, with the field that brings it.
+        """
+        if sum(map(len, bodies)) > self._most_bytes:
+            message = (
+                f"What '{name}' refers to is too large: it may have {self._most_bytes:,} bytes; "
+                "send a compacted conversation in its place."
+            )
+            raise invalid(message, name, "history_too_large")
 
     def _identified_all(self, earlier: Sequence[Json], given: Sequence[Any]) -> tuple[Any, ...]:
         """This turn's items with ids that no other item of the conversation has."""

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 PARSER_DEPTH = 201
 """Objects and arrays within each other that the JSON parser reads, the outermost included."""
 
+_VALUE_MARKS = (b"{", b"[", b",")
+
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Escapes of JSON strings: a whole surrogate pair, a lone half, or any other.
 _ESCAPE = re.compile(
@@ -48,6 +50,7 @@ def bounds_of(limits: Limits) -> RequestBounds:
     """The limits on what a client sends in JSON."""
     return RequestBounds(
         depth=limits.max_json_depth,
+        values=limits.max_json_values,
         items=limits.max_input_items,
         tools=limits.max_tools,
         name_characters=limits.max_tool_name_characters,
@@ -135,9 +138,20 @@ def bounded_object(body: bytes, bounds: RequestBounds) -> Json:
     Raises:
         ClientFault: 400; see `json_object` and `shim.core.bounds`.
     """
+    _check_values(body, bounds.values)
     value = json_object(body, bounds.depth)
     check_bounds(value, len(body), bounds)
     return value
+
+
+def _check_values(body: bytes, most: int) -> None:
+    """Refuse what would be too many values, before there are any.
+
+    Within texts the same characters count, too: to tell them apart takes as long as to parse them.
+    """
+    if len(body) > most and sum(map(body.count, _VALUE_MARKS)) > most:
+        message = f"The request body holds too many values: it may have {most:,} objects, arrays and commas."
+        raise invalid(message, None, "json_too_large")
 
 
 def json_object(body: bytes, depth: int = PARSER_DEPTH) -> Json:

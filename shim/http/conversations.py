@@ -127,7 +127,7 @@ class _Asked:
     async def new_items(self, given: Sequence[Json]) -> list[Item]:
         """Items as they are stored: references replaced, with ids."""
         exchange = self.services.exchange
-        recall = Recall(exchange.store, self.owner, exchange.source)
+        recall = Recall(exchange.store, self.owner, exchange.source, exchange.reach)
         return [item_of(recall.identified(item)) for item in await recall.dereferenced(list(given), "items")]
 
     def unknown(self) -> ClientFault:

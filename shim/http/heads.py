@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from shim.errors import ClientFault, Fault
 from shim.http.halfclose import HalfCloseProtocol
 from shim.http.replies import raw_refusal
+from shim.http.unread import Unread
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 HEADER_OVERHEAD = 4
 """Bytes of a header line besides its name and value."""
+
+MOST_IN_LINE = 64
+"""Requests that may wait on one connection: each takes a hundred times the room of the bytes that make it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class BoundedProtocol(HalfCloseProtocol):
         self._most_bare_bytes = limits.max_url_bytes + limits.max_header_bytes
         self._bare_bytes = 0
         self._handed_over = False
+        self._in_head = False
         self._waiting: asyncio.TimerHandle | None = None
 
     @property
@@ -81,6 +86,7 @@ class BoundedProtocol(HalfCloseProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """A client has connected: it may, if not too many have, and should ask soon."""
         super().connection_made(transport)
+        self._unread = Unread(transport, self._limits.send_seconds)
         if len(self.connections) > self._limits.max_client_connections:
             self._refuse(_too_many_connections())
         else:
@@ -89,7 +95,18 @@ class BoundedProtocol(HalfCloseProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._stop_waiting()
+        self._unread.end()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol."""
+        super().pause_writing()
+        self._unread.begin()
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self._unread.end()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those that are no body may be so many only, and a head must be whole in time."""
@@ -103,21 +120,40 @@ class BoundedProtocol(HalfCloseProtocol):
             self._await_head()
 
     def handle_websocket_upgrade(self) -> None:
-        """The connection is another protocol's from here on."""
+        """The connection is another protocol's from here on, unless it still owes an answer to a request."""
+        if not self.idle or self.flow.write_paused:  # the bytes of both would mix
+            self.transport.close()
+            return
         self._handed_over = True
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP is refused in OpenAI's shape too."""
-        self.transport.write(raw_refusal(ClientFault(msg, code="invalid_http")))
-        self.transport.close()
+        """What is no HTTP is refused in OpenAI's shape too, but never in the midst of another answer."""
+        self._refuse(ClientFault(msg, code="invalid_http"))
 
     # -- from the parser --------------------------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; the parser tells trailers alike, which must not count as such (RFC 9110, section 6.5.1)."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """A head is there."""
+        """A head is there.
+
+        Raises:
+            ValueError: Too many requests wait, upon which the server ends the connection.
+        """
+        self._in_head = False
         self._bare_bytes = 0
         self._stop_waiting()
+        if len(self.pipeline) >= MOST_IN_LINE:
+            raise ValueError
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

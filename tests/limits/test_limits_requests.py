@@ -1,6 +1,7 @@
 """What a request may hold: one below each bound, exactly at it, and one above, with the field that is named."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -14,7 +15,14 @@ from shim.limits import DEEPEST_JSON
 from shim.settings import Settings
 
 FEW = RequestBounds(
-    depth=12, items=5, tools=4, name_characters=10, schema_bytes=100, images=3, inline_bytes=1000
+    depth=12,
+    values=100,
+    items=5,
+    tools=4,
+    name_characters=10,
+    schema_bytes=100,
+    images=3,
+    inline_bytes=1000,
 )
 AROUND = [-1, 0, 1]
 """One below a bound, exactly at it, one above."""
@@ -61,6 +69,31 @@ def schema_of(size):
 def test_items_are_bounded(field, more):
     refused = refusal({field: [user()] * (FEW.items + more)})
     assert refused == (("array_above_max_length", field) if more > 0 else None)
+
+
+@pytest.mark.parametrize("more", AROUND)
+@pytest.mark.parametrize(("piece", "marks"), [("[]", 1), ("{}", 1), ("0", 0), ('"[{,"', 3)])
+def test_values_are_bounded(piece, marks, more):
+    """The object, its array, what is in it, the commas between, and what looks so in texts."""
+    count = 20
+    bounds = replace(FEW, values=2 + marks * count + (count - 1) - more)
+    body = f'{{"x":[{",".join([piece] * count)}]}}{" " * 100}'.encode()
+    fault = raised(lambda: bounded_object(body, bounds))
+    assert (fault and fault.code) == ("json_too_large" if more > 0 else None)
+
+
+def test_too_many_values_are_not_parsed(monkeypatch):
+    monkeypatch.setattr("shim.http.bodies.from_json", None)
+    fault = raised(lambda: bounded_object(b'{"x":[' + b"[]," * 100 + b"0]}", FEW))
+    assert (fault.status, fault.code) == (400, "json_too_large")
+
+
+def test_a_small_request_is_not_counted():
+    class Uncounted(bytes):
+        def count(self, *_):
+            raise AssertionError
+
+    assert bounded_object(Uncounted(b'{"x":1}'), FEW) == {"x": 1}
 
 
 @pytest.mark.parametrize("more", AROUND)
@@ -215,7 +248,7 @@ json_values = st.recursive(
 @given(st.dictionaries(st.sampled_from(["input", "instructions", "items", "tools", "text"]), json_values))
 def test_whatever_stands_anywhere_is_counted_or_refused(body):
     tight = RequestBounds(
-        depth=12, items=1, tools=1, name_characters=1, schema_bytes=1, images=1, inline_bytes=1
+        depth=12, values=1, items=1, tools=1, name_characters=1, schema_bytes=1, images=1, inline_bytes=1
     )
     for bounds in (FEW, tight):
         fault = raised(lambda bounds=bounds: check_bounds(body, 1 << 20, bounds))
