@@ -465,6 +465,13 @@ MUTANTS = [
         "    os.register_at_fork(before=_tokens.copy)",
         "tests/exchange/test_exchange_ambient.py",
     ),
+    Mutant(
+        "offer-of-http2-heard",
+        "http/heads.py",
+        "            data = without_offer(data)\n",
+        "            pass\n",
+        f"{CLIENT_FAULTS}::test_what_is_rare_but_sound_is_served",
+    ),
     # -- chunks that repeat
     Mutant("form-overlaps", "core/chunks.py", "start > end or ", "", PAYLOADS),
     Mutant(

@@ -10,6 +10,7 @@ closes by itself.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 HEADER_OVERHEAD = 4
 """Bytes of a header line besides its name and value."""
+
+_HTTP2_OFFER = re.compile(rb"\r\nupgrade:(?=[ \t]*h2c[ \t]*\r\n)", re.IGNORECASE)
 
 MOST_IN_LINE = 64
 """Requests that may wait on one connection: each takes a hundred times the room of the bytes that make it."""
@@ -111,6 +114,8 @@ class BoundedProtocol(HalfCloseProtocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes; those that are no body may be so many only, and a head must be whole in time."""
         self._bare_bytes += len(data)
+        if b"h2c" in data and (self.cycle is None or not self.cycle.more_body):
+            data = without_offer(data)
         super().data_received(data)
         if self._handed_over or self.transport.is_closing():
             return
@@ -184,6 +189,12 @@ class BoundedProtocol(HalfCloseProtocol):
         if self.idle:
             self.transport.write(raw_refusal(fault))
         self.transport.close()
+
+
+def without_offer(head: bytes) -> bytes:
+    """A head without an offer of HTTP/2 (Java's own client makes one each time): the parser would lose the body behind it."""
+    fields, end, rest = head.partition(b"\r\n\r\n")
+    return _HTTP2_OFFER.sub(b"\r\nnot-now:", fields + end[:2], count=1) + end[2:] + rest
 
 
 def headers_too_large(limit: str) -> ClientFault:

@@ -241,6 +241,10 @@ def test_what_is_no_request_is_refused_once_and_asks_no_model(stage, name):
 
 
 SERVED = {
+    "an offer of HTTP/2, as Java's own client makes": (
+        post(headers=b"Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"),
+        200,
+    ),
     "closing": (post(headers=CLOSING), 200),
     "HTTP/1.0": (post(b"POST /v1/responses HTTP/1.0"), 200),
     "an absolute address": (post(b"POST http://localhost/v1/responses HTTP/1.1", CLOSING), 200),
