@@ -1543,9 +1543,16 @@ MUTANTS = [
         f"{NETWORK}::test_the_server_keeps_idle_connections_longer_than_clients_do",
     ),
     Mutant(
+        "bad-text-logged-with-a-traceback",
+        "http/logs.py",
+        '"Invalid UTF-8 sequence received from client."',
+        '""',
+        "tests/stateful/test_websocket.py::test_text_that_is_not_utf_8_closes_with_1007_and_without_a_traceback",
+    ),
+    Mutant(
         "cut-answers-logged-as-errors",
         "http/logs.py",
-        "cut_off or record.msg == UNFINISHED",
+        "cut_off or record.msg in SAID_ELSEWHERE",
         "cut_off",
         "tests/http/test_http_routes.py::test_an_unfinished_answer_is_no_error_of_the_server",
     ),

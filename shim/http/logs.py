@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from shim.settings import Settings
 
 MAX_WORD = 120
-UNFINISHED = "ASGI callable returned without completing response."
-"""What the server says of an answer without an end."""
+SAID_ELSEWHERE = frozenset(
+    {"ASGI callable returned without completing response.", "Invalid UTF-8 sequence received from client."}
+)
+"""What the server says of a request or WebSocket whose own line says how it ended."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+,>-]+")
 
 access = logging.getLogger("shim.access")
@@ -53,14 +55,15 @@ def _direct(name: str, handler: logging.Handler, level: str) -> None:
 def log_once() -> None:
     """Let the server log nothing of a request that has its own line and says more; safe to call twice.
 
-    That is one that is cut off at shutdown, and an answer that is left unfinished since the upstream's was.
+    That is one that is cut off at shutdown, an answer that is left unfinished since the upstream's was, and a WebSocket that is
+    closed for what its client sent.
     """
     logging.getLogger("uvicorn.error").addFilter(_is_news)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
     cut_off = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
-    return not (cut_off or record.msg == UNFINISHED)
+    return not (cut_off or record.msg in SAID_ELSEWHERE)
 
 
 def log_call(call: Call) -> None:

@@ -433,10 +433,11 @@ async def test_a_message_that_is_too_large_closes_with_1009():
         assert await client.close_code() == 1009
 
 
-async def test_text_that_is_not_utf_8_closes_with_1007():
+async def test_text_that_is_not_utf_8_closes_with_1007_and_without_a_traceback(caplog):
     async with stage() as here, here.connect() as client:
         await client.socket.send(b"\xff", text=True)
         assert await client.close_code() == 1007
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 # -- who may connect --------------------------------------------------------------------------------------------
