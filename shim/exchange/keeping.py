@@ -51,6 +51,9 @@ class Keeper:
         return replace(record, previous_response_id=None)
 
 
+MOST_REMEMBERED = 1000
+"""Instruments whose last lesson is remembered: an upstream that takes any name for a model makes as many as clients make up."""
+
 LESSON_SECONDS = 1.0
 """Time between two lessons on one instrument: the next ones say the same, and each is a transaction."""
 
@@ -67,6 +70,8 @@ class Lessons:
         now = monotonic()
         if now - self.last.get(instrument, -LESSON_SECONDS) < LESSON_SECONDS:
             return learn_nothing
+        if len(self.last) >= MOST_REMEMBERED:
+            self.last.clear()
         self.last[instrument] = now
         return partial(self._learn, instrument, chat)
 

@@ -1,0 +1,17 @@
+"""What estimates were worth is learned once a second for each instrument, however many names clients make up."""
+
+from shim.exchange.keeping import MOST_REMEMBERED, Lessons
+from shim.exchange.turn import learn_nothing
+
+
+def test_an_instrument_has_one_lesson_a_second():
+    lessons = Lessons(store=None)
+    learns = [lessons.on(name, {}) is not learn_nothing for name in ("a", "a", "b", "a")]
+    assert learns == [True, False, True, False]
+
+
+def test_made_up_names_take_no_more_and_more_room():
+    lessons = Lessons(store=None)
+    for number in range(3 * MOST_REMEMBERED):
+        assert lessons.on(f"made-up-{number}", {}) is not learn_nothing
+        assert len(lessons.last) <= MOST_REMEMBERED
