@@ -203,7 +203,8 @@ class Shelf:
             self._catalog = await self._fetch(key)
             kept = self._seconds
         except Fault:
-            self._catalog = replace(self._catalog, stale=not self._catalog.fallback)
+            if not (self._catalog.fallback or self._catalog.stale):
+                self._catalog = replace(self._catalog, stale=True)
             kept = min(self._seconds, ERROR_SECONDS)
         self._expires = self._clock() + kept
         return self._catalog

@@ -18,6 +18,7 @@ OLD, NEW = b"o" * 32, b"n" * 64
 def data_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("GRID_SHIM_CONFIG", raising=False)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -183,11 +184,12 @@ async def test_a_failed_refresh_keeps_the_old_one_and_is_repeated_soon():
     kept = shelf(source, clock)
     old = await kept.get(None)
     source.fails, clock.now = True, 300
-    assert await kept.get(None) is old
-    assert await kept.get(None) is old
+    assert await kept.get(None) == replace(old, stale=True)
+    assert await kept.get(None) == replace(old, stale=True)
     assert source.calls == 2
     source.fails, clock.now = False, 315
     assert (await kept.get(None)).get("m3")
+    assert not (await kept.get(None)).stale
 
 
 async def test_closing_ends_a_refresh():

@@ -8,6 +8,7 @@ import zstandard
 from httpx_sse import EventSource
 from recorder import recorder
 
+from shim.cli.hints import PLACEHOLDER
 from shim.simulator import Call, Dialect, Turn
 
 LOOK = Turn(reasoning="I look at the folder first.", calls=[Call("exec_command", {"cmd": "ls"})])
@@ -70,7 +71,11 @@ def test_reasoning_comes_back_from_its_seal_alone(stack, codex):
     reasoning = within_the_loop[kinds.index("reasoning")]
     assert reasoning.pop("content")[0]["text"] == "I look at the folder first."
     assert reasoning["summary"] == []
-    httpx.post(f"{stack.base_url}/responses", json={**body, "input": within_the_loop, "stream": False})
+    httpx.post(
+        f"{stack.base_url}/responses",
+        headers={"authorization": f"Bearer {PLACEHOLDER}"},  # as Codex: a seal opens for its client alone
+        json={**body, "input": within_the_loop, "stream": False},
+    )
 
     assert assistants(stack.chats[-1])[0]["reasoning_content"] == "I look at the folder first."
 
