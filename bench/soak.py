@@ -35,6 +35,7 @@ from bench.mixture import load, warm_up
 from bench.processes import cores, cpu_seconds, pin, upstream
 from bench.results import Table, drawn, surroundings, write
 from bench.watch import Sample, Watcher
+from shim.store.sqlite import SQLITE_READERS
 
 PACKAGES = ("uvloop", "uvicorn", "starlette", "httpx", "httptools", "pydantic", "sqlalchemy", "websockets")
 
@@ -56,6 +57,8 @@ A_FEW = 8
 """What may be more without being growth, where there is little."""
 LOOP_THREADS = min(32, (os.cpu_count() or 1) + 4)
 """Threads that the event loop keeps for odd jobs, made when first needed: bodies are decompressed in them."""
+LAZY = {"threads": LOOP_THREADS, "other descriptors": 2 * SQLITE_READERS}
+"""What may be there after the rest and not before: an SQLite connection has the file and its log open."""
 REST_SECONDS = 120.0
 """Longest time to come to rest: idle connections to the upstream go after 60 s, purges come every 60 s."""
 FILE_SHARE = 1.5
@@ -293,7 +296,7 @@ def left_over(course: Course) -> Iterator[Check]:
         "threads": lambda sample: sample.threads,
         "children": lambda sample: sample.children,
     }.items():
-        most = figure(before) + (LOOP_THREADS if what == "threads" else 0)
+        most = figure(before) + LAZY.get(what, 0)
         yield Check(f"{what} after the rest", f"{figure(after)}", f"{most}", figure(after) <= most)
 
 

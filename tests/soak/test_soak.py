@@ -57,7 +57,7 @@ PLANTED = {
     "a task too many": (course(after={"tasks": Counter(serve=4, lost=1)}), "tasks after the rest"),
     "a client's socket": (course(after={"descriptors": Counter(client=1)}), "client sockets left"),
     "an upstream's socket": (course(after={"descriptors": Counter(upstream=1)}), "upstream sockets left"),
-    "a file": (course(after={"descriptors": Counter(file=11)}), "other descriptors"),
+    "a file": (course(after={"descriptors": Counter(file=19)}), "other descriptors"),
     "a child": (course(after={"children": 1}), "children"),
     "a warning": (course(log=["12:00:00 WARNING the store failed"]), "lines of the log"),
     "a traceback": (course(log=["    Traceback (most recent call last):"]), "lines of the log"),
