@@ -76,7 +76,7 @@ def test_a_connection_that_ends_between_turns_is_replaced_without_a_word(monkeyp
 
     async def answer_and_leave(connection, create):
         await answer(connection, create)
-        connection._leaving.set()
+        connection._going_away.set()
 
     monkeypatch.setattr(Connection, "_answer", answer_and_leave)
     stack.say(Turn(calls=[Call("exec_command", {"cmd": "echo moved"})]), Turn(text="done"))
