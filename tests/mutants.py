@@ -466,6 +466,20 @@ MUTANTS = [
         "tests/exchange/test_exchange_ambient.py",
     ),
     Mutant(
+        "coded-body-taken-as-it-is",
+        "http/heads.py",
+        'value.strip().lower() != b"chunked":',
+        "not value:",
+        f"{CLIENT_FAULTS}::test_what_is_no_request_is_refused_once_and_asks_no_model",
+    ),
+    Mutant(
+        "long-ids-looked-up-as-they-are",
+        "store/responses.py",
+        "{one: stored_key(one) for one in ids}",
+        "{one: one for one in ids}",
+        "tests/store/test_store.py",
+    ),
+    Mutant(
         "offer-of-http2-heard",
         "http/heads.py",
         "            data = without_offer(data)\n",

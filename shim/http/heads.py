@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 HEADER_OVERHEAD = 4
 """Bytes of a header line besides its name and value."""
 
+_CODING = b"transfer-encoding"
 _HTTP2_OFFER = re.compile(rb"\r\nupgrade:(?=[ \t]*h2c[ \t]*\r\n)", re.IGNORECASE)
 
 MOST_IN_LINE = 64
@@ -144,9 +145,16 @@ class BoundedProtocol(HalfCloseProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; the parser tells trailers alike, which must not count as such (RFC 9110, section 6.5.1)."""
-        if self._in_head:
-            super().on_header(name, value)
+        """A header; the parser tells trailers alike, which must not count as such (RFC 9110, section 6.5.1).
+
+        Raises:
+            ValueError: The body comes in a coding that the parser would take for none, upon which the server refuses it.
+        """
+        if not self._in_head:
+            return
+        if len(name) == len(_CODING) and name.lower() == _CODING and value.strip().lower() != b"chunked":
+            raise ValueError
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """A head is there.

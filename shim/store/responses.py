@@ -48,7 +48,7 @@ from shim.store.records import (
     StoredResponse,
     Window,
 )
-from shim.store.tables import INPUT, OUTPUT, conversation_items, items, jobs, responses, streams
+from shim.store.tables import INPUT, OUTPUT, conversation_items, items, jobs, responses, stored_key, streams
 
 IDS_AT_ONCE = 500
 """Ids in one lookup; databases bound the parameters of a statement."""
@@ -261,16 +261,16 @@ class SqlResponses:
 
     async def items_by_id(self, owner: str, ids: Iterable[str]) -> Mapping[str, bytes]:
         """See the protocol."""
-        wanted = list(dict.fromkeys(ids))
+        wanted = {one: stored_key(one) for one in ids}
 
         def work(connection: Connection) -> Mapping[str, bytes]:
             found: dict[str, bytes] = {}
             for query in (_ITEMS, _CONVERSATION_ITEMS):
-                absent = [one for one in wanted if one not in found]
+                absent = [key for key in wanted.values() if key not in found]
                 for start in range(0, len(absent), IDS_AT_ONCE):
                     some = {"of": owner, "ids": absent[start : start + IDS_AT_ONCE]}
                     found |= {row.id: row.body for row in connection.execute(query, some)}
-            return {one: found[one] for one in wanted if one in found}
+            return {one: found[key] for one, key in wanted.items() if key in found}
 
         return await self._database.read(work)
 

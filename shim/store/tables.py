@@ -59,12 +59,17 @@ class Key(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
         """Make it storable and short."""
-        if value is None or (len(value) <= LONGEST_KEY and value.isascii() and "\0" not in value):
-            return value
-        text = storable(value)
-        if len(text) <= LONGEST_KEY:
-            return text
-        return f"{text[:64]}~{hashlib.sha256(text.encode()).hexdigest()}"
+        return None if value is None else stored_key(value)
+
+
+def stored_key(key: str) -> str:
+    """A key as it is stored and read back; the same if it is stored once more."""
+    if len(key) <= LONGEST_KEY and key.isascii() and "\0" not in key:
+        return key
+    text = storable(key)
+    if len(text) <= LONGEST_KEY:
+        return text
+    return f"{text[:64]}~{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 metadata = MetaData(

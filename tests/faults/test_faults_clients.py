@@ -223,6 +223,9 @@ REFUSED = {
     "a tunnel": b"CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
+    "a coding besides chunked": post(
+        headers=b"transfer-encoding: gzip, chunked\r\n", body=b"1\r\na\r\n0\r\n\r\n"
+    ),
     "garbage": bytes(range(256)),
 }
 

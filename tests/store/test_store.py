@@ -194,6 +194,13 @@ class TestItems:
         found = await store.responses.items_by_id("alice", ["4", "1", "3", "unknown", "3"])
         assert found == {name: item(name).body for name in "134"}
 
+    async def test_items_are_found_by_ids_that_are_too_long_for_an_index(self, store):
+        names = ["m" * 300, "m" * 301, "\u00e9" * 300]
+        await store.responses.save(record("a", input=items(*names[:2])))
+        await store.conversations.create(conversation(), items(names[2]))
+        found = await store.responses.items_by_id("alice", [*names, "m" * 302])
+        assert found == {name: item(name).body for name in names}
+
     async def test_output_wins_over_input_and_new_over_old(self, store):
         await store.responses.save(record("a", input=(item("x", "old"), item("y", "input")), output=()))
         await store.responses.save(record("b", input=(), output=(item("y", "output"),)))
