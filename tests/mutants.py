@@ -1292,8 +1292,8 @@ MUTANTS = [
     Mutant(
         "trailer-taken-for-a-header",
         "http/heads.py",
-        "        if self._in_head:\n",
-        "        if self.headers is not None:\n",
+        "        if not self._in_head:\n            return\n",
+        "",
         f"{LINE}::test_a_trailer_is_no_header",
     ),
     Mutant(
