@@ -63,7 +63,7 @@ HELD = "tests/limits/test_limits_requests.py"
 SLOTS = "tests/limits/test_limits_slots.py"
 CONNECTIONS = "tests/limits/test_limits_connections.py"
 LINE = "tests/limits/test_limits_line.py"
-HISTORY = "tests/limits/test_limits_history.py"
+REFERRED = "tests/limits/test_limits_history.py"
 UNREAD = "tests/limits/test_limits_unread.py"
 FRAMES = "tests/limits/test_limits_frames.py"
 ANSWERS = "tests/limits/test_limits_answers.py"
@@ -1252,21 +1252,21 @@ MUTANTS = [
         "exchange/recall.py",
         '        self._weigh((found[item["id"]] for item in given if _is_reference(item)), name)\n',
         "        self._weigh(found.values(), name)\n",
-        f"{HISTORY}::test_an_item_weighs_as_often_as_it_is_named",
+        f"{REFERRED}::test_an_item_weighs_as_often_as_it_is_named",
     ),
     Mutant(
         "chains-not-weighed",
         "exchange/recall.py",
         "(item for turn in chain for item in (*turn.input, *turn.output))",
         "chain[0].input",
-        f"{HISTORY}::test_what_a_request_refers_to_is_bounded",
+        f"{REFERRED}::test_what_a_request_refers_to_is_bounded",
     ),
     Mutant(
         "conversations-not-weighed",
         "exchange/recall.py",
         '        self._weigh((item.body for item in page.items), "conversation")\n',
         "",
-        f"{HISTORY}::test_what_a_request_refers_to_is_bounded",
+        f"{REFERRED}::test_what_a_request_refers_to_is_bounded",
     ),
     Mutant(
         "unread-for-ever",

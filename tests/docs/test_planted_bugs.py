@@ -5,9 +5,19 @@ from pathlib import Path
 import pytest
 from mutants import MUTANTS
 
-SHIM = Path(__file__).parents[2] / "shim"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_what_a_planted_bug_replaces_stands_in_its_file_once(mutant):
-    assert (SHIM / mutant.file).read_text(encoding="utf-8").count(mutant.old) == 1
+    assert (ROOT / "shim" / mutant.file).read_text(encoding="utf-8").count(mutant.old) == 1
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_tests_that_must_notice_a_planted_bug_are_there(mutant):
+    for named in mutant.tests.split():
+        file, *names = named.partition("[")[0].split("::")
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert all(
+            f"def {name}(" in text or f"class {name}" in text or f"{name} = " in text for name in names
+        )
