@@ -19,7 +19,7 @@ from shim.store.opening import open_database
 from shim.store.records import Window
 
 CHILD = Path(__file__).with_name("store_child.py")
-KILLS = 100
+KILLS = {"file": 100, "postgresql": 40}
 SECONDS = 120
 """How long a child may take for all of its work."""
 
@@ -66,13 +66,13 @@ async def _served(store, name):
 
 
 @pytest.mark.parametrize("kind", ["file", "postgresql"])
-async def test_a_writer_killed_a_hundred_times_leaves_nothing_half_written(kind, tmp_path, child, request):
+async def test_a_writer_killed_time_and_again_leaves_nothing_half_written(kind, tmp_path, child, request):
     url = f"sqlite:///{tmp_path}/store.db" if kind == "file" else request.getfixturevalue("make_database")()
     chosen = Settings(store=url, store_upgrade=True)
     await (await open_store(chosen)).aclose()
     nursery, chance = child("nursery", url), random.Random(7)
     reached = {0: 0, 1: 0, 2: 0}
-    for kill in range(KILLS):
+    for kill in range(KILLS[kind]):
         nursery.stdin.write(f"kill{kill}\n")
         written = _killed(nursery, chance)
         store = await open_store(chosen)
@@ -86,7 +86,7 @@ async def test_a_writer_killed_a_hundred_times_leaves_nothing_half_written(kind,
         assert await database.read(lambda it: it.scalar(text("PRAGMA integrity_check"))) == "ok"
         assert await database.read(lambda it: it.execute(text("PRAGMA foreign_key_check")).all()) == []
         await database.aclose()
-    assert reached[0] + reached[1] > KILLS / 10, f"the signals met too few transactions: {reached}"
+    assert reached[0] + reached[1] > KILLS[kind] / 10, f"the signals met too few transactions: {reached}"
 
 
 def _killed(nursery, chance):
