@@ -29,3 +29,11 @@ async def eventually(condition):
 async def soon(awaitable):
     """The result of what should not take long."""
     return await asyncio.wait_for(awaitable, PATIENCE)
+
+
+async def all_read(readable):
+    """Everything that `read` gives up to its None."""
+    given = []
+    while (one := await readable.read()) is not None:
+        given.append(one)
+    return given

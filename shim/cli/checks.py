@@ -211,7 +211,7 @@ class Calls:
             return Finding(name, good=False, detail="not tried without a key", fix="set the key first.")
         try:
             async with await self.upstream.open(json.dumps(body).encode(), _secret(self.settings)) as stream:
-                return _listen([payload async for payloads in stream.reads() for payload in payloads])
+                return _listen([payload async for payloads in stream for payload in payloads])
         except Fault as fault:
             return Finding(name, good=False, detail=fault.message, fix=_fix(fault, preset.key_variable))
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar, assert_never, cast
 
 from shim.core.calls import CALL_BUILDERS, CallBuilder, CompactedBuilder, CompactionBuilder, flaw_of
+from shim.core.chunks import Kind
 from shim.core.deltas import (
     CallArguments,
     CallStart,
@@ -27,7 +28,16 @@ from shim.core.deltas import (
     Used,
 )
 from shim.core.fields import FinishReason
-from shim.core.items import UNNUMBERED, Builder, Door, MessageBuilder, ReasoningBuilder, SummaryBuilder
+from shim.core.items import (
+    UNNUMBERED,
+    Builder,
+    Door,
+    MessageBuilder,
+    ReasoningBuilder,
+    Speech,
+    SummaryBuilder,
+)
+from shim.core.runs import Run
 from shim.core.source import Source
 from shim.core.tools import Declared, Toolbox
 from shim.core.usage import NO_USAGE, together
@@ -43,6 +53,9 @@ from shim.wire.response import (
 )
 
 AnyBuilder = TypeVar("AnyBuilder", bound=Builder)
+
+Told = Event | Run
+"""What is told: an event, or several as one."""
 
 State = Literal["new", "queued", "open", "finished", "ended"]
 Act = Literal["queue", "start", "feed", "finish", "fail", "cancel"]
@@ -157,6 +170,17 @@ class Assembler:
         for delta in deltas:
             self._feed(delta)
         return self._take()
+
+    def more(self, kind: Kind, texts: list[str]) -> list[Told]:
+        """The model said more of the same: what `feed` tells of it, as one run where an item of this kind is open."""
+        item = self._open
+        if not isinstance(item, Speech) or item.frame is None or item.says != kind or self.state != "open":
+            return [*self.feed([Text(text) if kind == "text" else ReasoningText(text) for text in texts])]
+        item.text += texts
+        paddings = list(map(self.source.padding, map(len, texts))) if self.shape.obfuscation else None
+        run = Run(item.frame, self.number, texts, paddings)
+        self.number += len(texts)
+        return [run]
 
     def finish(self) -> list[Event]:
         """The upstream's stream has ended: well if there was a finish reason, else it was cut."""
@@ -306,7 +330,7 @@ class Assembler:
         if isinstance(self._open, ReasoningBuilder | SummaryBuilder):
             return self._open
         builder = SummaryBuilder if self.shape.reasoning == "summary" else ReasoningBuilder
-        return self._begin(builder(*self._place("rs"), self.shape.seal))
+        return self._begin(builder(*self._place("rs"), seal=self.shape.seal))
 
     def _compaction(self, seal: Callable[[str], str]) -> CompactionBuilder:
         if isinstance(self._open, CompactionBuilder):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -71,6 +72,23 @@ class Form:
             return from_json(f'"{payload[start:end]}"')  # type: ignore[no-any-return]  # one string, or no JSON
         except ValueError:
             return None
+
+    def run(self, payloads: Sequence[str], start: int, barred: re.Pattern[str] | None) -> list[str]:
+        """What `said` gives for the payloads from `start` on, up to the first that is another, or empty, or says what is barred."""
+        front, back = self.front, self.back
+        begin, behind = len(front), -len(back)
+        texts = []
+        for payload in payloads[start:] if start else payloads:
+            if not (payload.startswith(front) and payload.endswith(back)):
+                break
+            try:
+                text = from_json(f'"{payload[begin:behind]}"')  # empty where the parts overlap
+            except ValueError:
+                break
+            if not text or (barred is not None and barred.search(text)):
+                break
+            texts.append(text)
+        return texts
 
 
 @dataclass(slots=True)

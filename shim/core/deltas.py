@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from shim.core.chunks import Form, form_of, parse_chunk
+from shim.core.chunks import Form, Kind, form_of, parse_chunk
 from shim.core.dialects import LeftCall, left_calls
 from shim.core.fields import (
     Entry,
@@ -200,6 +200,40 @@ class ChunkReader:
             self._trials -= self._form is not None
         return deltas
 
+    def more(self, payloads: list[str], start: int) -> tuple[Kind, list[str]] | None:
+        """What the payloads from `start` on say, as far as each only says more of what the one before said.
+
+        That is nearly all that is ever said. `hear` would give as many deltas of this kind, at many times the cost.
+
+        Returns:
+            What is said, and a text of each payload, none of them empty; None if not even the first is such a one.
+        """
+        form = self._form
+        if form is None or form.kind == "arguments":
+            return None
+        barred, joiner = None, self._reasoning
+        if form.kind == "text":
+            if self._logprobs or not self._tags.steady:
+                return None
+            barred, joiner = self._tags.barred, self._text
+        texts = [] if joiner.held else form.run(payloads, start, barred)
+        if not (texts and (texts := self._afforded(texts))):
+            return None
+        self._trials = _TRIALS
+        return form.kind, texts
+
+    def _afforded(self, texts: list[str]) -> list[str]:
+        """Those of the texts that there is room for; they are counted."""
+        size = _size("".join(texts))
+        if size <= self.room:
+            self.room -= size
+            return texts
+        count = 0
+        while (size := _size(texts[count])) <= self.room:
+            self.room -= size
+            count += 1
+        return texts[:count]
+
     def _again(self, form: Form, said: str) -> list[Delta]:
         """More of what the last chunk said."""
         deltas: list[Delta] = []
@@ -301,7 +335,7 @@ class ChunkReader:
         Raises:
             UpstreamFault: It is too much.
         """
-        self.room -= len(said) if said.isascii() else len(said.encode("utf-8", "surrogatepass"))
+        self.room -= _size(said)
         if self.room < 0:
             raise UpstreamFault("The answer is longer than a response may be.", code="server_error")
 
@@ -471,6 +505,11 @@ class ChunkReader:
             self._start(call, deltas)
         elif lost:
             deltas.append(CallArguments(call.key, lost))
+
+
+def _size(text: str) -> int:
+    """Bytes of it in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _repeats(call: _Call, said: Entry) -> bool:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
+from shim.core.chunks import Kind
+from shim.core.runs import Frame
 from shim.wire.events import (
     AnnotationAdded,
     ContentDelta,
@@ -83,17 +85,26 @@ class Item:
         self.door(ItemEvent(type=kind, item=item, output_index=self.output_index, sequence_number=UNNUMBERED))
 
 
+@dataclass(slots=True)
+class Speech(Item):
+    """An item in which a model says one thing bit by bit: in `text`, in a `frame` as long as there can be more of it."""
+
+    says: ClassVar[Kind]
+    text: list[str] = field(default_factory=list)
+    frame: Frame | None = None
+
+
 # -- messages -------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
-class MessageBuilder(Item):
+class MessageBuilder(Speech):
     """A message: text, or a refusal, or text and then a refusal."""
 
+    says = "text"
     phase: Phase | None = None
     parts: list[OutputPart] = field(default_factory=list)
     part: Literal["output_text", "refusal"] | None = None
-    text: list[str] = field(default_factory=list)
     logprobs: list[Logprob] = field(default_factory=list)
     annotations: list[UrlCitation] = field(default_factory=list)
 
@@ -108,7 +119,10 @@ class MessageBuilder(Item):
         self.text.append(text)
         if logprobs:
             self.logprobs.extend(logprobs)
-        event: OutputTextDelta = {
+        self.door(self._delta(text, logprobs))
+
+    def _delta(self, text: str, logprobs: list[Logprob]) -> OutputTextDelta:
+        return {
             "type": "response.output_text.delta",
             "content_index": len(self.parts),
             "delta": text,
@@ -117,7 +131,6 @@ class MessageBuilder(Item):
             "output_index": self.output_index,
             "sequence_number": UNNUMBERED,
         }
-        self.door(event)
 
     def grow_refusal(self, text: str) -> None:
         """More of a refusal."""
@@ -170,6 +183,8 @@ class MessageBuilder(Item):
         self._leave()
         self.part = part
         self._part_event("response.content_part.added", self._current())
+        if part == "output_text":
+            self.frame = Frame(self._delta("", []))
 
     def _current(self) -> OutputPart:
         text = "".join(self.text)
@@ -187,7 +202,7 @@ class MessageBuilder(Item):
         self._text_done(current)
         self._part_event("response.content_part.done", current)
         self.parts.append(current)
-        self.part = None
+        self.part = self.frame = None
         self.text, self.logprobs, self.annotations = [], [], []
 
     def _text_done(self, part: OutputPart) -> None:
@@ -234,21 +249,25 @@ class MessageBuilder(Item):
 
 
 @dataclass(slots=True)
-class ReasoningBuilder(Item):
+class ReasoningBuilder(Speech):
     """Raw reasoning, shown as content. `seal` makes `encrypted_content`, if the client wants it."""
 
-    seal: Callable[[str], str] | None
-    text: list[str] = field(default_factory=list)
+    says = "reasoning"
+    seal: Callable[[str], str] | None = None
 
     def open(self) -> None:
         """Tell that reasoning begins."""
         self.added(self._item(text=None, sealed=False))
         self._part_event("response.content_part.added", "")
+        self.frame = Frame(self._delta(""))
 
     def grow(self, text: str) -> None:
         """More reasoning."""
         self.text.append(text)
-        event: ContentDelta = {
+        self.door(self._delta(text))
+
+    def _delta(self, text: str) -> ContentDelta:
+        return {
             "type": "response.reasoning_text.delta",
             "content_index": 0,
             "delta": text,
@@ -256,7 +275,6 @@ class ReasoningBuilder(Item):
             "output_index": self.output_index,
             "sequence_number": UNNUMBERED,
         }
-        self.door(event)
 
     def close(self, status: ItemStatus) -> None:
         """Tell that reasoning is complete; it has no status."""
@@ -301,21 +319,25 @@ class ReasoningBuilder(Item):
 
 
 @dataclass(slots=True)
-class SummaryBuilder(Item):
+class SummaryBuilder(Speech):
     """Reasoning shown as a summary of one part, for clients that asked for one."""
 
-    seal: Callable[[str], str] | None
-    text: list[str] = field(default_factory=list)
+    says = "reasoning"
+    seal: Callable[[str], str] | None = None
 
     def open(self) -> None:
         """Tell that reasoning begins."""
         self.added(OutputReasoning(id=self.item_id, type="reasoning", summary=[]))
         self._part_event("response.reasoning_summary_part.added", "")
+        self.frame = Frame(self._delta(""))
 
     def grow(self, text: str) -> None:
         """More reasoning."""
         self.text.append(text)
-        event: SummaryTextDelta = {
+        self.door(self._delta(text))
+
+    def _delta(self, text: str) -> SummaryTextDelta:
+        return {
             "type": "response.reasoning_summary_text.delta",
             "delta": text,
             "item_id": self.item_id,
@@ -323,7 +345,6 @@ class SummaryBuilder(Item):
             "sequence_number": UNNUMBERED,
             "summary_index": 0,
         }
-        self.door(event)
 
     def close(self, status: ItemStatus) -> None:
         """Tell that reasoning is complete; it has no status."""

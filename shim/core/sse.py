@@ -21,7 +21,11 @@ def encode(event: Event) -> bytes:
 
 def data_of(event: Event) -> bytes:
     """An event's JSON in one line, as it is sent and stored."""
-    data = to_json(event, inf_nan_mode="null")
+    return one_line(to_json(event, inf_nan_mode="null"))
+
+
+def one_line(data: bytes) -> bytes:
+    """JSON without the separators at which some readers end a line."""
     if not data.isascii():
         for separator, escape in _SEPARATORS:
             data = data.replace(separator, escape)

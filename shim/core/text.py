@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, assert_never
@@ -64,6 +65,7 @@ THINK_TAGS = {"<think>": "</think>", "<thinking>": "</thinking>"}
 CALL_OPEN, CALL_CLOSE = "<tool_call>", "</tool_call>"
 FUNCTION_OPEN = "<function="
 FENCE = "```"
+_MARKS = re.compile("[<`]")
 
 
 @dataclass(slots=True)
@@ -88,11 +90,19 @@ class TagSplitter:
     fenced: bool = False
     ticks: int = 0
 
+    @property
+    def steady(self) -> bool:
+        """Whether content is text to the letter and changes nothing here, unless it holds one of the `barred` characters."""
+        return self.state == "body" and (self.is_call is None or not (self.buffer or self.ticks))
+
+    @property
+    def barred(self) -> re.Pattern[str] | None:
+        """What may begin something else than text."""
+        return None if self.is_call is None else _MARKS
+
     def passes(self, text: str) -> bool:
-        """Whether a piece of content is text to the letter and changes nothing here: then it need not be fed."""
-        if self.state != "body" or not text:
-            return False
-        return self.is_call is None or not (self.buffer or self.ticks or "<" in text or "`" in text)
+        """Whether a piece of content need not be fed, as it is text to the letter."""
+        return self.steady and bool(text) and not (self.barred and self.barred.search(text))
 
     def feed(self, text: str) -> list[Piece]:
         """Split a piece of content; what may yet turn out to be a tag is held back."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -98,31 +98,33 @@ class Following:
         self._id = response_id
         self._after = after
         self._here = here
+        self._news: asyncio.Event | None = None
+        self._waiting = self._over = False
 
-    async def reads(self) -> AsyncGenerator[bytes, None]:
-        """Whole server-sent events, up to the end of the response, its deletion, or the end of this process.
+    async def read(self) -> bytes | None:
+        """The next whole server-sent events; None after the end of the response, its deletion, or with this process.
 
         A store that is away is waited for.
         """
-        while True:
-            news, left = self._here.news(), self._here.left()
+        while not self._over:
+            if self._waiting:
+                await _either(self._news)
+            self._news, left = self._here.news(), self._here.left()
             page = await self._answered(
                 lambda: self._store.events.read(self._owner, self._id, self._after, PAGE_EVENTS)
             )
             if page is None:
-                return
+                break
+            pieces = [*map(_frame, page.events)]
             if page.events:
                 self._after = page.events[-1].number
-                yield b"".join(map(_frame, page.events))
-            if len(page.events) == PAGE_EVENTS:
-                continue
-            if page.status in TERMINAL:
-                if page.cut:
-                    yield await self._answered(partial(self._rest, page.status)) or b""
-                return
-            if left:
-                return
-            await _either(news)
+            self._waiting = len(page.events) < PAGE_EVENTS
+            self._over = self._waiting and (left or page.status in TERMINAL)
+            if self._over and page.cut and page.status in TERMINAL:
+                pieces.append(await self._answered(partial(self._rest, page.status)) or b"")
+            if pieces:
+                return b"".join(pieces)
+        return None
 
     def heartbeat(self) -> bytes:
         """A sign of life that is no event."""

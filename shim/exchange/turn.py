@@ -6,14 +6,13 @@ before the terminal event is told, so that a client that goes on at once finds i
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from shim.ambient import monotonic
-from shim.core.assembler import Assembler
+from shim.core.assembler import Assembler, Told
 from shim.core.deltas import DONE, ChunkReader, Finish, Used
+from shim.core.runs import Run
 from shim.core.sse import encode
 from shim.errors import Fault, cut_stream
 from shim.exchange.locking import Release, release_nothing
@@ -30,12 +29,22 @@ Learn = Callable[[Usage], Awaitable[None]]
 """Takes what the upstream reported; never raises."""
 
 
-Told = TypeVar("Told")
-"""What events are told as."""
+_WAITING = frozenset({"new", "queued"})
+"""States of an assembler before anything is told of an answer."""
 
 
-def _encoded(events: list[Event]) -> bytes:
-    return b"".join(map(encode, events))
+def _encoded(told: Sequence[Told]) -> bytes:
+    return b"".join([each.encoded() if isinstance(each, Run) else encode(each) for each in told])
+
+
+def _one_by_one(told: Sequence[Told]) -> list[Event]:
+    events: list[Event] = []
+    for each in told:
+        if isinstance(each, Run):
+            events += each.events()
+        else:
+            events.append(each)
+    return events
 
 
 async def keep_nothing(_: Response) -> None:
@@ -98,63 +107,80 @@ class Turn:
         """The response once it has ended."""
         return self.assembler.final
 
-    def events(self) -> AsyncGenerator[list[Event], None]:
+    async def events(self) -> AsyncGenerator[list[Event], None]:
         """`created` and `in_progress` at once, then the events of one upstream read after the other.
 
         Ends after exactly one terminal event; never raises but for cancellation. After the terminal event it waits a
         moment for the end of the upstream's body, which saves the connection.
         """
-        return self._told_as(list)
+        while (told := await self.tell()) is not None:
+            yield _one_by_one(told)
 
-    def reads(self) -> AsyncGenerator[bytes, None]:
-        """The same as bytes of a server-sent event stream, whole events only."""
-        return self._told_as(_encoded)
+    async def read(self) -> bytes | None:
+        """The next of the same as bytes of a server-sent event stream, whole events only; None after the last."""
+        told = await self.tell()
+        return None if told is None else _encoded(told)
 
-    async def _told_as(self, form: Callable[[list[Event]], Told]) -> AsyncGenerator[Told, None]:
-        yield form(self.assembler.start())
+    async def tell(self) -> Sequence[Told] | None:
+        """What is told next, at first `created` and `in_progress`; None after the last."""
+        if self.assembler.state in _WAITING:
+            return self.assembler.start()
+        told: Sequence[Told] = ()
         try:
-            async with aclosing(self.chat.reads()) as reads:
-                async for payloads in reads:
-                    if self.final is None and (events := self._read(payloads)):
-                        if self.final is not None:
-                            await self._kept(events)
-                        self._notice()
-                        yield form(events)
-                    if self.broken:
-                        break
-            last = [] if self.final else self.assembler.finish()
+            while not told:
+                payloads = None if self.broken else await self.chat.read()
+                if payloads is None:
+                    break
+                if self.assembler.final is None:
+                    told = self._read(payloads)
+            if not told and self.assembler.final is None:
+                told = self.assembler.finish()
         except Fault as fault:
-            last = [] if self.final else self._broken(fault)
-        if last:
-            await self._kept(last)
+            told = self._broken(fault) if self.assembler.final is None else ()
+        if not told:
+            return None
+        if self.assembler.final is not None:
+            await self._kept(told)
+        if self.assembler.final is not None or self.summary.first_token_ms is None:
             self._notice()
-            yield form(last)
+        return told
 
-    async def _kept(self, events: list[Event]) -> None:
+    async def _kept(self, events: Sequence[Told]) -> None:
         """Keep the response, before its end, which is in `events`, is told."""
         if self.final is not None:
-            self.untold = events
+            self.untold = _one_by_one(events)
             await self.keep(self.final)
             if self.told_at_once:
                 await self.let_go()
             self.untold = []
 
-    def _read(self, payloads: Iterable[str]) -> list[Event]:
+    def _read(self, payloads: list[str]) -> list[Told]:
         """The events of one read; `[DONE]` ends the response, and so does a fault, after what came before it."""
-        events: list[Event] = []
+        told: list[Told] = []
+        at = 0
         try:
-            for payload in payloads:
-                if payload == DONE:
-                    return events + self.assembler.finish()
-                if deltas := self.reader.hear(payload):
-                    events += self.assembler.feed(deltas)
-                if self.reader.finished:
-                    if any(isinstance(delta, Used) for delta in deltas):
-                        self.chat.settle()  # nothing else can come, though some upstreams do not end the body
-                        return events + self.assembler.finish()
-                    self.chat.conclude()
+            while at < len(payloads) and self.final is None:
+                if more := self.reader.more(payloads, at):
+                    told += self.assembler.more(*more)
+                    at += len(more[1])
+                else:
+                    told += self._heard(payloads[at])
+                    at += 1
         except Fault as fault:
-            events += self._broken(fault)
+            told += self._broken(fault)
+        return told
+
+    def _heard(self, payload: str) -> list[Event]:
+        """The events of one payload; with the last one come those of the end."""
+        if payload == DONE:
+            return self.assembler.finish()
+        deltas = self.reader.hear(payload)
+        events = self.assembler.feed(deltas) if deltas else []
+        if self.reader.finished:
+            if any(isinstance(delta, Used) for delta in deltas):
+                self.chat.settle()  # nothing else can come, though some upstreams do not end the body
+                return events + self.assembler.finish()
+            self.chat.conclude()
         return events
 
     def _broken(self, fault: Fault) -> list[Event]:
@@ -194,9 +220,8 @@ class Turn:
         Raises:
             Fault: The upstream failed.
         """
-        async with aclosing(self.events()) as batches:
-            async for _ in batches:
-                pass
+        while await self.tell() is not None:
+            pass
         if self.fault is not None:
             raise self.fault
         if self.final is None:

@@ -17,7 +17,7 @@ from shim.http.leaving import Leaving, cut_off
 from shim.http.replies import safe_headers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.types import Receive, Scope, Send
 
@@ -41,8 +41,8 @@ class Told(Protocol):
         """Headers of the answer."""
         ...
 
-    def reads(self) -> AsyncGenerator[bytes, None]:
-        """Whole events."""
+    async def read(self) -> bytes | None:
+        """The next whole events; None after the last."""
         ...
 
     def heartbeat(self) -> bytes:
@@ -50,7 +50,7 @@ class Told(Protocol):
         ...
 
     async def cut_off(self, fault: Fault) -> bytes:
-        """The end of a turn whose `reads` were cancelled; empty if there is none to tell."""
+        """The end of a turn whose `read` was cancelled; empty if there is none to tell."""
         ...
 
 
@@ -91,19 +91,18 @@ class EventStream:
     async def _relay(self, send: Send) -> bool:
         """Send every piece; whether the turn kept its promise never to raise."""
         try:
-            async with contextlib.aclosing(self._turn.reads()) as reads:
-                async for piece in reads:
-                    try:
-                        if self._beating.locked():
-                            async with self._beating:
-                                await self._put(piece, send)
-                        else:
-                            self._relaying = True
+            while (piece := await self._turn.read()) is not None:
+                try:
+                    if self._beating.locked():
+                        async with self._beating:
                             await self._put(piece, send)
-                            self._relaying = False
-                    except asyncio.CancelledError:
-                        self._lost = True
-                        raise
+                    else:
+                        self._relaying = True
+                        await self._put(piece, send)
+                        self._relaying = False
+                except asyncio.CancelledError:
+                    self._lost = True
+                    raise
         except ClientGone:
             raise
         except Exception:

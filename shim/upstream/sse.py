@@ -21,6 +21,7 @@ BLANK = b" \t\r\n"
 DONE = "[DONE]"
 DATA = b"data: "
 END = b"\n\n"
+_BETWEEN = (END + DATA).decode()
 MAX_EVENT_BYTES = 64 << 20
 """Bytes of one line, one event or one JSON answer: more is no answer but a fault, and would fill the memory."""
 
@@ -120,10 +121,10 @@ class EventReader:
         """The same at once, if nothing waits and the bytes are whole events of one `data` line each, as nearly all are."""
         if not (self._between and data.startswith(DATA) and data.endswith(END)) or self._lines.waiting:
             return None
-        events = data[len(DATA) : -len(END)].split(END + DATA)
+        events = data[len(DATA) : -len(END)].decode("utf-8", "replace").split(_BETWEEN)
         if len(data) > self._limit or b"\r" in data or data.count(b"\n") != len(events) * len(END):
             return None
-        return [event.decode("utf-8", "replace") for event in events if event]
+        return events if all(events) else list(filter(None, events))
 
     def finish(self) -> list[str]:
         """The data of an event that lacks its line end or blank line."""

@@ -20,7 +20,7 @@ from shim.upstream.sse import DONE, MAX_EVENT_BYTES, PayloadReader
 from shim.upstream.troubles import TRANSPORT_ERRORS, broken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     import httpx
 
@@ -138,6 +138,8 @@ class ChatStream:
         self.attempts = attempts
         self._allowance = allowance
         self._body = Body(response, allowance)
+        self._reader = PayloadReader(allowance.event_bytes)
+        self._over = False
         self._until: float | None = None
 
     def settle(self) -> None:
@@ -152,27 +154,31 @@ class ChatStream:
         until = time.monotonic() + seconds
         self._until = until if self._until is None else min(until, self._until)
 
-    async def reads(self) -> AsyncGenerator[list[str], None]:
-        """The SSE payloads, those of one network read together.
+    async def read(self) -> list[str] | None:
+        """The next SSE payloads, those of one network read together; None after the last.
 
         `[DONE]` is passed on as it is. An answer that is no event stream is one payload.
 
         Raises:
             UpstreamFault: The connection broke, nothing came in time, or an event is too long.
         """
-        reader = PayloadReader(self._allowance.event_bytes)
-        data: bytes | None = b""
-        while data is not None:
+        while not self._over:
             data = await (self._body.read() if self._until is None else self._last(self._until))
+            self._over = data is None
             try:
-                payloads = reader.finish() if data is None else reader.feed(data)
+                payloads = self._reader.finish() if data is None else self._reader.feed(data)
             except UpstreamFault:
                 await self.aclose()
                 raise
             if payloads:
                 if DONE in payloads:
                     self.settle()
-                yield payloads
+                return payloads
+        return None
+
+    async def __aiter__(self) -> AsyncIterator[list[str]]:
+        while (payloads := await self.read()) is not None:
+            yield payloads
 
     async def _last(self, until: float) -> bytes | None:
         """What comes until then: once the model has finished no fault matters any more."""

@@ -6,6 +6,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from waiting import all_read
 
 from shim.exchange import following
 from shim.exchange.following import Following, Here
@@ -38,9 +39,7 @@ class Store:
 
 async def read(failing, *, left=False):
     store = Store(failing)
-    return b"".join(
-        [piece async for piece in Following(store, "o", "r", -1, Here(lambda: None, lambda: left)).reads()]
-    )
+    return b"".join(await all_read(Following(store, "o", "r", -1, Here(lambda: None, lambda: left))))
 
 
 @pytest.mark.parametrize("failing", [1, 3])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from pydantic_core import to_json
+from waiting import all_read
 
 from shim.core.profile import Instrument
 from shim.errors import Fault
@@ -72,7 +73,8 @@ class RecordedStream:
     """An upstream's answer, one event a read."""
 
     def __init__(self, data):
-        self.data = data
+        self.events = iter([*(event + b"\n\n" for event in data.split(b"\n\n")), None])
+        self.reader = PayloadReader()
         self.headers = {}
         self.attempts = 1
 
@@ -82,13 +84,11 @@ class RecordedStream:
     def conclude(self) -> None:
         """The model has finished."""
 
-    async def reads(self):
-        reader = PayloadReader()
-        for event in self.data.split(b"\n\n"):
-            if payloads := reader.feed(event + b"\n\n"):
-                yield payloads
-        if payloads := reader.finish():
-            yield payloads
+    async def read(self):
+        for event in self.events:
+            if payloads := self.reader.finish() if event is None else self.reader.feed(event):
+                return payloads
+        return None
 
     async def aclose(self):
         pass
@@ -155,7 +155,7 @@ async def test_the_chat_request_is_the_recorded_one_and_a_strict_supplier_takes_
 
 async def test_the_events_are_the_recorded_ones(case, opened):
     turn, _ = await opened(stream=True)
-    compare(case / "events.sse", b"".join([read async for read in turn.reads()]).decode())
+    compare(case / "events.sse", b"".join(await all_read(turn)).decode())
 
 
 async def test_the_response_is_the_recorded_one_and_the_same_without_a_stream(case, opened):

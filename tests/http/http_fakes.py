@@ -4,6 +4,7 @@ import asyncio
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -46,11 +47,16 @@ class FakeTurn:
         elif isinstance(step, BaseException):
             raise step
 
-    async def reads(self):
-        for step in self.script:
+    async def read(self):
+        for step in self.steps:
             await self._follow(step)
             if isinstance(step, bytes):
-                yield step
+                return step
+        return None
+
+    @cached_property
+    def steps(self):
+        return iter(self.script)
 
     async def response(self):
         for step in self.script:

@@ -82,20 +82,20 @@ class CountingTurn(FakeTurn):
     """Numbers pieces when they are made and heartbeats when they are asked for, like the real one."""
 
     def __init__(self, pieces):
-        super().__init__()
-        self.pieces = pieces
+        super().__init__(*range(pieces))
         self.number = 0
 
     def _next(self):
         self.number += 1
         return b"%d " % self.number
 
-    async def reads(self):
-        for index in range(self.pieces):
-            yield self._next()
+    async def read(self):
+        for index in self.steps:
             if index % 3 == 0:
                 for _ in range(index % 7):
                     await asyncio.sleep(0)
+            return self._next()
+        return None
 
     def heartbeat(self):
         self.beats += 1

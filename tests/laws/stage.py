@@ -1,7 +1,7 @@
 """Where scripts are played: a deterministic source, a chat stream that never waits, and a `Turn` around them."""
 
 import json
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -53,8 +53,7 @@ class FakeChat:
         self.prepared = prepared
         self.fault = fault
         self.closed = 0
-        self.generators_open = 0
-        self.made = []
+        self.left: Iterator[list[str]] | None = None
 
     def settle(self) -> None:
         """Nothing more is wanted."""
@@ -62,20 +61,14 @@ class FakeChat:
     def conclude(self) -> None:
         """The model has finished."""
 
-    def reads(self):
-        """A generator that is kept: the garbage collector closes it for nobody."""
-        self.made.append(self._reads())
-        return self.made[-1]
-
-    async def _reads(self):
-        self.generators_open += 1
-        try:
-            for texts in self.prepared:
-                yield texts
-            if self.fault is not None:
-                raise self.fault
-        finally:
-            self.generators_open -= 1
+    async def read(self) -> list[str] | None:
+        """The next read."""
+        self.left = self.left or iter(self.prepared)
+        for texts in self.left:
+            return texts
+        if self.fault is not None:
+            raise self.fault
+        return None
 
     async def aclose(self) -> None:
         self.closed += 1

@@ -12,14 +12,14 @@ from wireforms import Form, forms, payloads
 from shim.core import deltas as reading
 from shim.core.chunks import Form as ChunkForm
 from shim.core.chunks import form_of, parse_chunk
-from shim.core.deltas import CallArguments, ChunkReader, Text
+from shim.core.deltas import MOST_OUTPUT_BYTES, CallArguments, ChunkReader, ReasoningText, Text
 from shim.errors import UpstreamFault
 
 NAMES = frozenset(CHAT_NAMES.values())
 
 
-def reader():
-    return ChunkReader(NAMES)
+def reader(room=MOST_OUTPUT_BYTES):
+    return ChunkReader(NAMES, room)
 
 
 def parsed(heard, payload):
@@ -38,11 +38,51 @@ def known(heard, payload):
         return fault.message
 
 
+KINDS = {"text": Text, "reasoning": ReasoningText}
+
+
+def taken(heard, texts, told):
+    """What `Turn` takes of the payloads of one read: as many together as it can; up to the first fault."""
+    at = 0
+    while at < len(texts):
+        if more := heard.more(texts, at):
+            kind, said = more
+            told.append(len(said))
+            yield from map(KINDS[kind], said)
+            at += len(said)
+            continue
+        deltas = known(heard, texts[at])
+        at += 1
+        if isinstance(deltas, str):
+            yield deltas
+            return
+        yield from deltas
+
+
+def one_by_one(read, texts):
+    """The same of payloads that are parsed one after the other."""
+    for payload in texts:
+        deltas = parsed(read, payload)
+        if isinstance(deltas, str):
+            yield deltas
+            return
+        yield from deltas
+
+
+def check_together(texts, room=MOST_OUTPUT_BYTES):
+    """Whether all ways of reading agree; how many payloads were taken together each time."""
+    heard, read, together = reader(room), reader(room), []
+    assert list(taken(heard, texts, together)) == list(one_by_one(read, texts))
+    assert (heard.finished, heard.room) == (read.finished, read.room)
+    return together
+
+
 @given(script=scripts(), form=forms)
 def test_hearing_is_reading_whatever_the_wire_form(script, form):
     heard, read = reader(), reader()
     for payload in payloads(script, form, CHAT_NAMES):
         assert known(heard, payload) == parsed(read, payload)
+    check_together(payloads(script, form, CHAT_NAMES))
 
 
 said = st.text(st.sampled_from('a<>`"\\/{}:, \n\t\x00é😀\ud83d\ude00\u2028'), max_size=6)
@@ -111,12 +151,48 @@ def test_hearing_is_reading_however_alike_the_payloads_are(texts):
     for payload in texts:
         assert known(heard, payload) == parsed(read, payload)
         assert heard.finished == read.finished
+    check_together(texts)
+
+
+REASONS = [json.dumps(delta(reasoning=text)) for text in "abcd"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "together"),
+    [
+        ([chunk_of(text) for text in "abcde"], [3]),
+        ([*REASONS, *map(chunk_of, "ab"), *REASONS], [3, 3]),
+        ([chunk_of(text) for text in ("a", "b", "", "c", "<", "d", " ", "`", "e")], [1, 1]),
+        ([chunk_of("a"), chunk_of("b"), chunk_of("c", choices=[]), chunk_of("d"), chunk_of("e")], [1]),
+        ([chunk_of(text) for text in ("a", "b", "\ud83d", "\ude00", "c", "d")], [2]),
+        ([json.dumps(delta(reasoning=text)) for text in ("a", "b", "\ud83d", "\ude00", "c", "d")], [1, 2]),
+        ([chunk_of(text) for text in ("a", "b\ud83d", "\ude00c", "d", "e")], [2]),
+        ([json.dumps(delta(reasoning=text)) for text in ("a\ud83d", "\ude00c", "d", "e")], [2]),
+        ([json.dumps(delta(reasoning=text)) for text in ("a\ud83d", "b", "c")], [1]),
+        ([chunk_of(text) for text in ("a", "b\ud83d", "c", "d")], [1]),
+        ([json.dumps(delta(tool_calls=[entry(0, "c", "get_weather", "{")]))] * 3, []),
+    ],
+)
+def test_what_says_more_of_the_same_is_taken_together_up_to_what_is_another(texts, together):
+    assert check_together(texts) == together
+
+
+@pytest.mark.parametrize("room", range(8))
+def test_what_is_taken_together_has_no_more_room(room):
+    check_together([chunk_of(text) for text in ("a", "b", "é", "ab", "c")], room)
+
+
+def test_log_probabilities_that_wait_stay_with_the_next_text():
+    waiting = {"content": [{"token": "<", "logprob": -1.0, "bytes": None, "top_logprobs": []}]}
+    first = {"model": "m", "choices": [{"delta": {"content": ""}, "logprobs": waiting}]}
+    assert check_together([chunk_of("a"), chunk_of("b"), json.dumps(first), chunk_of("c"), chunk_of("d")])
 
 
 def test_a_payload_in_which_the_constant_parts_overlap_is_not_the_form():
     form = ChunkForm("text", None, '{"content":"', '"}')
     assert form.said('{"content":"}') is None
     assert form.said('{"content":""}') == ""
+    assert form.run(['{"content":"}'], 0, None) == []
 
 
 @pytest.mark.parametrize(

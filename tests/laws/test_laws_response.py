@@ -9,6 +9,7 @@ from naive import comparable, predicted
 from script import Call, Script, Telling, Tool, scripts, tellings
 from stage import CHAT_NAMES, FakeChat, assembler, events_of, feed_all, final, play, run, turn
 from test_laws_clients import accumulated
+from waiting import all_read
 from wireforms import Form, body, forms, payloads, reads
 
 WEATHER, NOTE = Tool("function", "get_weather"), Tool("custom", "note")
@@ -73,7 +74,7 @@ def test_the_bytes_of_the_stream_are_its_events_in_three_lines_each(script, form
     prepared = reads(body(payloads(script, form, CHAT_NAMES), form), form)
 
     async def sent():
-        return b"".join([chunk async for chunk in turn(FakeChat(prepared), telling).reads()])
+        return b"".join(await all_read(turn(FakeChat(prepared), telling)))
 
     lines = run(sent()).decode().splitlines()  # at everything that any reader takes for the end of a line
     told = [json.loads(line.removeprefix("data: ")) for line in lines[1::3]]

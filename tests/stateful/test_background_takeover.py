@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import pytest
 from background_stage import LIFECYCLE, check
 from stateful_stack import MODEL
-from waiting import PATIENCE, eventually
+from waiting import PATIENCE, all_read, eventually
 
 from shim.ambient import Ambient
 from shim.exchange import Caller, Exchange
@@ -353,7 +353,7 @@ async def test_a_follower_elsewhere_reads_the_same_stream(fleet):
     owner = first._exchange.owner(CALLER)
 
     async def read(background, after):
-        return b"".join([piece async for piece in background.follow(owner, response_id, after).reads()])
+        return b"".join(await all_read(background.follow(owner, response_id, after)))
 
     readers = [asyncio.create_task(read(one, -1)) for one in (first, second)]
     await said(first, response_id, 5)

@@ -35,7 +35,7 @@ async def opened(
     up = upstream(server.url(), naps, **settings)
     try:
         async with await up.open(body, KEY) as stream:
-            return [read async for read in stream.reads()]
+            return [read async for read in stream]
     finally:
         await up.aclose()
 
@@ -192,7 +192,7 @@ async def test_a_kept_connection_that_breaks_within_the_answer_is_not_repeated()
     async with serving(sse("a"), begin, sse("b")) as server:
         up = upstream(server.url())
         async with await up.open(b"{}", KEY) as stream:
-            assert [read async for read in stream.reads()] == [["a"]]
+            assert [read async for read in stream] == [["a"]]
         with pytest.raises(UpstreamFault, match="Lost"):
             await up.open(b"{}", KEY)
         await up.aclose()
@@ -236,10 +236,9 @@ async def test_silence_within_the_answer_is_a_504():
     async with serving(stall) as server:
         up = upstream(server.url(), read_seconds=0.05)
         async with await up.open(b"{}", KEY) as stream:
-            reads = stream.reads()
-            assert await anext(reads) == ["a"]
+            assert await stream.read() == ["a"]
             with pytest.raises(UpstreamFault, match="no answer in time") as caught:
-                await anext(reads)
+                await stream.read()
         await asyncio.wait_for(server.client_left.wait(), 5)
         await up.aclose()
     assert caught.value.status == 504
@@ -254,10 +253,9 @@ async def test_an_answer_cut_in_its_middle_gives_what_came_and_then_a_fault():
     async with serving(cut) as server:
         up = upstream(server.url())
         async with await up.open(b"{}", KEY) as stream:
-            reads = stream.reads()
-            assert await anext(reads) == ["a"]
+            assert await stream.read() == ["a"]
             with pytest.raises(UpstreamFault, match="broke off"):
-                await anext(reads)
+                await stream.read()
         await up.aclose()
 
 
@@ -304,7 +302,7 @@ async def test_leaving_early_closes_the_connection_at_once():
     async with serving(stall) as server:
         up = upstream(server.url())
         async with await up.open(b"{}", KEY) as stream:
-            async for _ in stream.reads():
+            async for _ in stream:
                 break
         await asyncio.wait_for(server.client_left.wait(), 5)
         await stream.aclose()
@@ -319,7 +317,7 @@ async def test_a_cancelled_reader_closes_the_connection_at_once():
 
     async def read(up):
         async with await up.open(b"{}", KEY) as stream:
-            async for _ in stream.reads():
+            async for _ in stream:
                 began.set()
 
     async with serving(stall) as server:
@@ -353,7 +351,7 @@ async def test_closing_from_another_task_ends_the_reading_quietly():
     found = []
 
     async def read(stream):
-        async for payloads in stream.reads():
+        async for payloads in stream:
             found.append(payloads)
             began.set()
 
@@ -374,7 +372,7 @@ async def test_an_answer_read_to_its_end_gives_its_connection_back():
         up = upstream(server.url())
         for _ in range(3):
             async with await up.open(b"{}", KEY) as stream:
-                assert [read async for read in stream.reads()] == [["a", "[DONE]"]]
+                assert [read async for read in stream] == [["a", "[DONE]"]]
         await up.aclose()
     assert server.connections == 1
 
@@ -427,7 +425,7 @@ async def test_another_transport_can_take_the_place_of_connections():
     transport = httpx.MockTransport(lambda request: httpx.Response(200, text="data: a\n\n"))
     up = Upstream(Settings(upstream="https://host"), transport=transport)
     async with await up.open(b"{}", KEY) as stream:
-        assert [read async for read in stream.reads()] == [["a"]]
+        assert [read async for read in stream] == [["a"]]
     await up.aclose()
 
 
@@ -437,7 +435,7 @@ async def test_a_proxy_of_the_environment_is_used_and_never_for_loopback(monkeyp
         assert await opened(server) == [["b"]]
         up = upstream("http://upstream.example:81/v1")
         async with await up.open(b"{}", KEY) as stream:
-            assert [read async for read in stream.reads()] == [["a"]]
+            assert [read async for read in stream] == [["a"]]
         await up.aclose()
     assert proxy.requests[0].path == "http://upstream.example:81/v1/chat/completions"
 

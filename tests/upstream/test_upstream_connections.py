@@ -1206,10 +1206,10 @@ async def test_what_may_have_arrived_is_sent_once(talk, told, kept):
         up = upstream(f"http://127.0.0.1:{port}/v1")
         if kept:
             async with await up.open(b"{}", KEY) as stream:
-                assert [read async for read in stream.reads()] == [["a"]]
+                assert [read async for read in stream] == [["a"]]
         with pytest.raises(UpstreamFault, match=told):
             async with await up.open(b"{}", KEY) as stream:
-                await anext(stream.reads())
+                await stream.read()
         await up.aclose()
     assert len(arrived) == 1 + kept
 
@@ -1232,13 +1232,13 @@ async def crossing(end) -> tuple[list[list[str]], list[float]]:
         up = upstream(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", naps, retry_attempts=2)
         peer_ = asyncio.ensure_future(asyncio.to_thread(answering, listener, "a"))
         async with await up.open(b"{}", KEY) as stream:
-            told = [read async for read in stream.reads()]
+            told = [read async for read in stream]
         kept = await peer_
         peer_ = asyncio.ensure_future(asyncio.to_thread(answering, listener, "b"))
         patch.setattr(http1, "_is_readable", lambda _: False)
         end(kept)
         async with await up.open(b"{}", KEY) as stream:
-            told += [read async for read in stream.reads()]
+            told += [read async for read in stream]
         (await peer_).close()
         await up.aclose()
     return told, naps.taken
@@ -1260,7 +1260,7 @@ async def test_what_was_acknowledged_may_have_been_read_however_soon_the_end_cam
 
         peer_ = asyncio.ensure_future(asyncio.to_thread(twice))
         async with await up.open(b"{}", KEY) as stream:
-            assert [read async for read in stream.reads()] == [["a"]]
+            assert [read async for read in stream] == [["a"]]
         with pytest.raises(UpstreamFault, match="Lost"):
             await up.open(b"{}", KEY)
         await peer_

@@ -100,7 +100,7 @@ async def test_the_redirected_request_is_the_same_request():
     async with serving(redirect("/r/v1/chat/completions"), sse("a")) as server:
         up = upstream(server.url())
         async with await up.open(b'{"model":"x"}', KEY, request_id="req_1") as stream:
-            assert [read async for read in stream.reads()] == [["a"]]
+            assert [read async for read in stream] == [["a"]]
         await up.aclose()
     first, second = server.requests
     assert (first.path, second.path) == ("/v1/chat/completions", "/r/v1/chat/completions")
