@@ -430,12 +430,12 @@ MUTANTS = [
     Mutant("first-data-line-lost", "upstream/sse.py", "        self._decoded(kept)\n", "", SSE),
     Mutant("data-line-kept-within-an-event", "upstream/sse.py", "self._between and line", "line", SSE),
     Mutant("kept-line-not-counted", "upstream/sse.py", "len(self._kept) + self", "self", SSE),
-    Mutant("plain-events-with-cr", "upstream/sse.py", 'b"\\r" in data or ', "", SSE),
+    Mutant("plain-events-with-cr", "upstream/sse.py", ' or b"\\r" in data', "", SSE),
     Mutant(
-        "plain-events-not-counted",
+        "plain-events-of-many-lines",
         "upstream/sse.py",
-        'or data.count(b"\\n") != len(events) * len(END)',
-        "",
+        'if "\\n" in "".join(events):',
+        "if not events:",
         SSE,
     ),
     Mutant("plain-events-after-half-a-line", "upstream/sse.py", " or self._lines.waiting:", ":", SSE),
@@ -533,8 +533,8 @@ MUTANTS = [
     Mutant(
         "form-after-the-finish",
         "core/deltas.py",
-        "if len(deltas) == 1 and self._trials and not self.finished:",
-        "if len(deltas) == 1 and self._trials:",
+        "self._trials and not self.finished and",
+        "self._trials and",
         PAYLOADS,
     ),
     Mutant(

@@ -147,6 +147,8 @@ _ASIDE = ("think", "call")
 """States of the tag splitter in which content is not the answer's text."""
 _RARE = frozenset({"annotations", "refusal", "tool_calls", "function_call"})
 """What a delta may hold beside text and reasoning."""
+_REPEATED = (Text, ReasoningText, CallArguments)
+"""What is said in so many pieces that their chunks are worth a form."""
 _TRIALS = 4
 """Forms that are made in vain before no more are: some suppliers' chunks never repeat."""
 
@@ -195,7 +197,7 @@ class ChunkReader:
         self._form = None
         chunk = parse_chunk(payload)
         deltas = self.read(chunk)
-        if len(deltas) == 1 and self._trials and not self.finished:
+        if len(deltas) == 1 and self._trials and not self.finished and isinstance(deltas[0], _REPEATED):
             self._form = form_of(payload, chunk)
             self._trials -= self._form is not None
         return deltas

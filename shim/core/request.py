@@ -7,6 +7,7 @@ left out stays out. `shim.core.support` lists every field and what becomes of it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -311,7 +312,7 @@ class Aliases:
     families: tuple[str, ...] = ()
     default: str | None = None
 
-    def resolve(self, model: str, known: frozenset[str]) -> str:
+    def resolve(self, model: str, known: AbstractSet[str]) -> str:
         """The instrument for a model name; a name that nothing stands for is its own."""
         if model in self.own:
             return self.own[model]

@@ -219,8 +219,7 @@ class Exchange:
     ) -> tuple[Translation, Instrument]:
         """The chat completion request; of a `conversation` in place of the request's own, if one is given."""
         catalog = await self._upstream.catalog(asked.caller.key)
-        known = frozenset(instrument.id for instrument in catalog.instruments)
-        model = self._aliases.resolve(asked.request.model, known)
+        model = self._aliases.resolve(asked.request.model, catalog.names)
         instrument = catalog.get(model) or Instrument(model)
         target = Target(
             self._profile, instrument, self._sealer(asked.caller).unseal, self._settings.reasoning_replay

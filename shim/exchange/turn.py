@@ -92,7 +92,7 @@ class Turn:
     """Whether events are told as they are given; else whoever stores them first lets go of the turn."""
     scrub: Callable[[Fault], Fault] = lambda fault: fault
     """Takes the upstream's key out of what the upstream said."""
-    untold: list[Event] = field(default_factory=list)
+    untold: Sequence[Told] = ()
     """The last events, while what must be kept first is being kept."""
     broken: bool = False
     """Whether the upstream's stream broke: then nothing more is read from it."""
@@ -148,11 +148,11 @@ class Turn:
     async def _kept(self, events: Sequence[Told]) -> None:
         """Keep the response, before its end, which is in `events`, is told."""
         if self.final is not None:
-            self.untold = _one_by_one(events)
+            self.untold = events
             await self.keep(self.final)
             if self.told_at_once:
                 await self.let_go()
-            self.untold = []
+            self.untold = ()
 
     def _read(self, payloads: list[str]) -> list[Told]:
         """The events of one read; `[DONE]` ends the response, and so does a fault, after what came before it."""
@@ -204,7 +204,7 @@ class Turn:
         An end that was being stored is told without waiting for the store again.
         """
         if self.final is not None or self.assembler.state == "new":
-            return self.untold
+            return _one_by_one(self.untold)
         events = self._broken(fault)
         await self._kept(events)
         self._notice()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from shim.settings import Settings
 
-KEY_HEADERS = ("x-api-key", "api-key")
+KEY_HEADERS = (b"x-api-key", b"api-key")
 
 
 class Misconfigured(ValueError):
@@ -128,11 +128,12 @@ class Guard:
 
 def presented_keys(headers: Headers) -> Iterator[str]:
     """The keys in a request's headers, as a bearer token first; a bare key without `Bearer` counts too."""
-    match headers.get("authorization", "").split():
+    given = dict(reversed(headers.raw))  # at once: each look-up in `headers` goes through all of them
+    match given.get(b"authorization", b"").decode("latin-1").split():
         case [scheme, key] if scheme.lower() == "bearer":
             yield key
         case [key] if key.lower() != "bearer":
             yield key
     for name in KEY_HEADERS:
-        if value := headers.get(name, "").strip():
+        if value := given.get(name, b"").decode("latin-1").strip():
             yield value

@@ -118,7 +118,10 @@ def call_line(fields: dict[str, Any]) -> str:
     lead = ("method", "path", "status", "outcome")
     words = [word(fields[name]) for name in lead if name in fields]
     counted = {**fields, "notes": len(fields["notes"])} if "notes" in fields else fields
-    return " ".join(words + [f"{name}={word(value)}" for name, value in counted.items() if name not in lead])
+    for name, value in counted.items():
+        if name not in lead:
+            words.append(f"{name}={value if type(value) is int else word(value)}")
+    return " ".join(words)
 
 
 def word(value: object) -> str:

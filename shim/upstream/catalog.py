@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -76,6 +77,11 @@ class Catalog:
 
     def __post_init__(self) -> None:
         self._by_id.update((instrument.id, instrument) for instrument in reversed(self.instruments))
+
+    @property
+    def names(self) -> AbstractSet[str]:
+        """Of all instruments."""
+        return self._by_id.keys()
 
     def get(self, id: str | None) -> Instrument | None:  # noqa: A002 -- the API's own word
         """The instrument of this name."""

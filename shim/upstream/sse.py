@@ -121,8 +121,10 @@ class EventReader:
         """The same at once, if nothing waits and the bytes are whole events of one `data` line each, as nearly all are."""
         if not (self._between and data.startswith(DATA) and data.endswith(END)) or self._lines.waiting:
             return None
+        if len(data) > self._limit or b"\r" in data:
+            return None
         events = data[len(DATA) : -len(END)].decode("utf-8", "replace").split(_BETWEEN)
-        if len(data) > self._limit or b"\r" in data or data.count(b"\n") != len(events) * len(END):
+        if "\n" in "".join(events):
             return None
         return events if all(events) else list(filter(None, events))
 
