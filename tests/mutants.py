@@ -531,13 +531,6 @@ MUTANTS = [
         PAYLOADS,
     ),
     Mutant(
-        "form-after-the-finish",
-        "core/deltas.py",
-        "self._trials and not self.finished and",
-        "self._trials and",
-        PAYLOADS,
-    ),
-    Mutant(
         "form-with-a-legacy-call",
         "core/chunks.py",
         'if len(said) != 1 or isinstance(delta.get("function_call"), dict):',

@@ -197,7 +197,7 @@ class ChunkReader:
         self._form = None
         chunk = parse_chunk(payload)
         deltas = self.read(chunk)
-        if len(deltas) == 1 and self._trials and not self.finished and isinstance(deltas[0], _REPEATED):
+        if len(deltas) == 1 and self._trials and isinstance(deltas[0], _REPEATED):
             self._form = form_of(payload, chunk)
             self._trials -= self._form is not None
         return deltas
