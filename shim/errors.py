@@ -13,6 +13,11 @@ from dataclasses import dataclass
 
 from typing_extensions import TypedDict
 
+LONGEST_MESSAGE, LONGEST_PARAM = 8_000, 1_000
+"""Characters; messages quote ids and names, and a client may make them as long as a body may be."""
+
+_ENDING = 100
+
 
 class ErrorBody(TypedDict):
     """OpenAI's error object, the value of `error` in an error response."""
@@ -44,6 +49,9 @@ class Fault(Exception):
     retry_after: int | None = None
 
     def __post_init__(self) -> None:
+        self.message = _shortened(self.message, LONGEST_MESSAGE)
+        if self.param is not None:
+            self.param = _shortened(self.param, LONGEST_PARAM)
         super().__init__(self.message)
 
     __hash__ = Exception.__hash__
@@ -82,6 +90,11 @@ class UpstreamFault(Fault):
     code: str | None = "server_error"
 
     __hash__ = Exception.__hash__
+
+
+def _shortened(text: str, longest: int) -> str:
+    """The text, without its middle if it is too long."""
+    return text if len(text) <= longest else f"{text[: longest - _ENDING - 1]}…{text[-_ENDING:]}"
 
 
 def invalid(message: str, param: str | None, code: str | None = None) -> ClientFault:

@@ -36,6 +36,10 @@ LARGEST_TEXT = 8 << 20
 LARGEST_SEAL = 12 << 20
 """Characters of a seal: `LARGEST_TEXT` that does not compress, in base64, and some room."""
 
+LARGEST_OPENED = 32 << 20
+"""Bytes of text in the seals of one request together: a seal of 10 KB can hold `LARGEST_TEXT`, and a request thousands of
+them; the reasoning of a million tokens has about 5 MB."""
+
 _HEAD_BYTES = len(VERSION) + KEY_ID_BYTES
 
 
@@ -105,6 +109,10 @@ class Sealer:
 
     def unseal(self, sealed: str) -> str | None:
         """The text of a seal; None if it is not ours, not whole, bound otherwise, or larger than any reasoning."""
+        return Opener(self).unseal(sealed)
+
+    def packed(self, sealed: str) -> bytes | None:
+        """What a seal holds, still compressed; None if it is not ours, changed, or bound otherwise."""
         raw = _raw(sealed)
         key = self.keys[raw[len(VERSION) : _HEAD_BYTES]] if raw.startswith(VERSION) else None
         if key is None:
@@ -117,18 +125,32 @@ class Sealer:
             raw[_HEAD_BYTES + NONCE_BYTES :],
         )
         try:
-            packed = key.cipher.decrypt(nonce, rest, head + self.bound)
-            return _inflated(packed)
-        except (ValueError, InvalidTag, zlib.error):
+            return key.cipher.decrypt(nonce, rest, head + self.bound)
+        except (ValueError, InvalidTag):
             return None
 
 
-def _inflated(packed: bytes) -> str | None:
-    """The text, if it is whole and not too large; not a byte more of it is made than that takes."""
-    inflater = zlib.decompressobj()
-    text = inflater.decompress(packed, LARGEST_TEXT + 1)
-    whole = inflater.eof and not inflater.unused_data
-    return text.decode() if whole and len(text) <= LARGEST_TEXT else None
+@dataclass(slots=True)
+class Opener:
+    """Opens the seals of one request, as long as they do not hold too much together; `left` is what they still may."""
+
+    sealer: Sealer
+    left: int = LARGEST_OPENED
+
+    def unseal(self, sealed: str) -> str | None:
+        """As `Sealer.unseal`; None also for what comes after too much. What is too large counts as well."""
+        packed = self.sealer.packed(sealed) if self.left > 0 else None
+        if packed is None:
+            return None
+        most = min(LARGEST_TEXT, self.left)
+        inflater = zlib.decompressobj()
+        try:
+            text = inflater.decompress(packed, most + 1)  # not a byte more is made than that takes
+            self.left -= len(text)
+            whole = inflater.eof and not inflater.unused_data
+            return text.decode() if whole and len(text) <= most else None
+        except (ValueError, zlib.error):
+            return None
 
 
 def _raw(sealed: str) -> bytes:

@@ -9,8 +9,12 @@ import errno
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shim.settings import Settings, data_directory
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 log = logging.getLogger("shim.seal")
 
@@ -26,13 +30,18 @@ def seal_secrets(settings: Settings) -> tuple[bytes, ...]:
     Raises:
         OSError: The file of them cannot be read, or made, or it holds none.
     """
-    further = tuple(secret.get_secret_value().encode() for secret in settings.seal_keys_accepted)
+    further = tuple(map(_bytes, settings.seal_keys_accepted))
     if settings.seal_key is not None:
-        return (settings.seal_key.get_secret_value().encode(), *further)
+        return (_bytes(settings.seal_key), *further)
     path = key_file(settings)
     if settings.seal_key_file is None and not path.exists():
         make_file(path)
     return (*read_file(path), *further)
+
+
+def _bytes(secret: SecretStr) -> bytes:
+    """As they stood in the environment, which may hold any."""
+    return secret.get_secret_value().encode(errors="surrogateescape")
 
 
 def secrets_or_passing(settings: Settings) -> tuple[bytes, ...]:

@@ -285,6 +285,13 @@ class Settings(Limits):
         return SecretStr(value) if value else None
 
     @property
+    def tokens(self) -> tuple[bytes, ...]:
+        """The clients' tokens as they are sent; the environment may hold any bytes."""
+        return tuple(
+            token.get_secret_value().encode(errors="surrogateescape") for token in self.client_tokens
+        )
+
+    @property
     def scheme(self) -> str:
         """How the endpoint is reached."""
         return "https" if self.ssl_certfile else "http"

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import select
 import signal
 import sys
@@ -27,7 +26,7 @@ from pydantic import SecretStr
 from shim.cli import server
 from shim.cli.problem import Problem
 from shim.cli.process import settle
-from shim.seal_keys import seal_secrets
+from shim.seal_keys import secrets_or_passing
 from shim.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,9 +54,9 @@ def serve(settings: Settings, listening: socket.socket, announce: Callable[[], N
     from shim.http.logs import configure_logging  # noqa: PLC0415 -- slow to import
 
     check(settings)
-    settings = with_one_secret(settings)
     server.prepare(settings)  # tells what is wrong, and imports what workers share
     configure_logging(settings)
+    settings = with_its_secrets(settings)
     settle()
     patience = settings.drain_seconds + settings.background_drain_seconds + SPARE_SECONDS
 
@@ -86,14 +85,16 @@ def check(settings: Settings) -> None:
         )
 
 
-def with_one_secret(settings: Settings) -> Settings:
-    """The settings, with a secret made up for all workers if none can be kept for the user."""
-    if settings.seal_key is None and settings.seal_key_file is None:
-        try:
-            seal_secrets(settings)
-        except OSError:
-            return settings.model_copy(update={"seal_key": SecretStr(secrets.token_hex(32))})
-    return settings
+def with_its_secrets(settings: Settings) -> Settings:
+    """The settings with the secrets of this moment: a worker that takes another's place may find the file changed, or gone.
+
+    Raises:
+        OSError: The file that the settings name cannot be read.
+    """
+    first, *further = (
+        SecretStr(secret.decode(errors="surrogateescape")) for secret in secrets_or_passing(settings)
+    )
+    return settings.model_copy(update={"seal_key": first, "seal_keys_accepted": tuple(further)})
 
 
 @dataclass

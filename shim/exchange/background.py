@@ -60,6 +60,7 @@ SEALED_ELSEWHERE = (
     "The process that took this response over cannot open its key: the replicas need one seal_key, or "
     "the former one in seal_keys_accepted."
 )
+REVOKED = "The token that asked for this response is not accepted any more."
 BROKE = "The server had an error while making this response."
 
 
@@ -87,6 +88,7 @@ class Background:
         self._store = exchange.store
         self._source = exchange.source
         self._worker = self._source.new_id("worker")
+        self._tokens = frozenset(settings.tokens)
         self._lease = settings.background_lease_seconds
         self._drain = settings.background_drain_seconds
         self._places = settings.background_jobs
@@ -424,13 +426,19 @@ class Background:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _asked_again(self, story: Story) -> Asked:
-        """The request of a job that was not begun by whoever took it."""
+        """The request of a job that was not begun by whoever took it.
+
+        Raises:
+            Fault: Its key cannot be opened, its client is not let in any more, or the request is wrong by now.
+        """
         job = story.job
         sealer = self._sealer(job.owner, job.response_id)
         opened = sealer.unseal(job.sealed_key.decode("ascii", "replace")) if job.sealed_key else None
         if opened is None:
             raise Fault(SEALED_ELSEWHERE)
         caller = Caller(**from_json(opened))
+        if self._tokens and caller.identity.encode("latin-1") not in self._tokens:
+            raise ClientFault(REVOKED, status=401, code="invalid_api_key")
         return await self._exchange.ask(story.order.body, caller, self._source.new_id("req"))
 
     async def _unlock(self, story: Story) -> None:

@@ -33,7 +33,7 @@ from shim.exchange.prompts import with_prompt
 from shim.exchange.recall import Reach, Recall, Recalled
 from shim.exchange.steady import Clocked, Steady
 from shim.exchange.turn import Keep, Preparation, Summary, Turn, keep_nothing
-from shim.seal import Sealer, SealKeys
+from shim.seal import Opener, Sealer, SealKeys
 from shim.seal_keys import secrets_or_passing
 from shim.settings import Settings
 from shim.store import ResponseStore
@@ -222,7 +222,10 @@ class Exchange:
         model = self._aliases.resolve(asked.request.model, catalog.names)
         instrument = catalog.get(model) or Instrument(model)
         target = Target(
-            self._profile, instrument, self._sealer(asked.caller).unseal, self._settings.reasoning_replay
+            self._profile,
+            instrument,
+            Opener(self._sealer(asked.caller)).unseal,
+            self._settings.reasoning_replay,
         )
         history: Sequence[InputItem] = asked.recalled.history
         request = asked.request

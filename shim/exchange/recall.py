@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 from pydantic_core import from_json
 
 from shim.core.compaction import COMPACTIONS, since_compaction
@@ -24,7 +24,10 @@ from shim.wire.items import InputItem
 
 _EVERYTHING = Window(limit=None, order="asc")
 
-_ITEMS: TypeAdapter[list[InputItem]] = TypeAdapter(list[InputItem])
+_ITEMS: TypeAdapter[list[InputItem]] = TypeAdapter(
+    list[InputItem],
+    config=ConfigDict(hide_input_in_errors=True),  # what is stored belongs in no log
+)
 
 ID_PREFIXES = {
     "message": "msg",
@@ -279,7 +282,9 @@ class Recall:
         """An item as it is stored and listed: with its type, a status where it has one, and an id of its own."""
         if not isinstance(item, dict):
             return item
-        kind = item.get("type") or ("message" if "role" in item else "function_call_output")
+        kind = item.get("type")
+        if kind is None:
+            kind = "message" if "role" in item else "function_call_output"
         item_id = item.get("id")
         if not (isinstance(item_id, str) and item_id):
             item_id = self._source.new_id(ID_PREFIXES.get(kind, "item"))
@@ -377,12 +382,11 @@ def _said(part: Any) -> Any:
 
 
 def _is_reference(item: Any) -> bool:
-    return (
-        isinstance(item, dict)
-        and isinstance(item.get("id"), str)
-        and item.get("type") in ("item_reference", None)
-        and not {"role", "output"} & item.keys()
-    )
+    """Whether it is read as a reference: by its type, or since there is nothing else that it can be."""
+    if not isinstance(item, dict) or not isinstance(item.get("id"), str):
+        return False
+    kind = item.get("type")
+    return kind == "item_reference" or (kind is None and not {"role", "output"} & item.keys())
 
 
 def _string(body: Json, name: str) -> str | None:

@@ -58,7 +58,7 @@ class Guard:
                 f"Clients must present a token (client_tokens), so the upstream needs a key of its own: set {preset.key_variable}."
             )
         return cls(
-            tokens=tuple(token.get_secret_value().encode() for token in settings.client_tokens),
+            tokens=settings.tokens,
             own_key=own.get_secret_value() if own else None,
             needs_key=preset.needs_key,
             key_variable=preset.key_variable,

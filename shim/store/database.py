@@ -113,6 +113,7 @@ class Database:
         self._failed: tuple[float, StoreFault] | None = None
         self._checking: asyncio.Task[None] | None = None
         self._silent_until = 0.0
+        self._answered: dict[Door, float] = {}
 
     async def read(self, work: Work[T], *, patient: bool = False) -> T:
         """Run statements that only read, each by itself. What must be consistent is one statement.
@@ -122,7 +123,7 @@ class Database:
         Raises:
             StoreFault: The database failed.
         """
-        return await self._whole(self._reader.run(work, commit=False), patient=patient)
+        return await self._whole(self._reader, self._reader.run(work, commit=False), patient=patient)
 
     async def write(self, work: Work[T], *, patient: bool = False) -> T:
         """Run a transaction and commit it; `patient` for one that may take any time.
@@ -132,7 +133,7 @@ class Database:
         """
         wanted = _Wanted(work)
         try:
-            return await self._whole(self._written(wanted), patient=patient)
+            return await self._whole(self._writer, self._written(wanted), patient=patient)
         except StoreFault:
             wanted.given_up = True
             raise
@@ -177,10 +178,11 @@ class Database:
         for door in {id(door): door for door in (self._reader, self._writer)}.values():
             await door.aclose()
 
-    async def _whole(self, run: Coroutine[Any, Any, T], *, patient: bool = False) -> T:
+    async def _whole(self, door: Door, run: Coroutine[Any, Any, T], *, patient: bool = False) -> T:
         """Finish even if the caller is cancelled: a transaction is either not begun or carried through."""
         loop = asyncio.get_running_loop()
-        if loop.time() < self._silent_until:
+        began = loop.time()
+        if began < self._silent_until:
             run.close()
             raise StoreFault(SILENT)
         task = asyncio.create_task(run)
@@ -190,13 +192,16 @@ class Database:
             return await asyncio.shield(task)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await asyncio.shield(task)
+                result = await asyncio.shield(task)
         except TimeoutError:
-            self._silent_until = loop.time() + SILENT_SECONDS
             fault = StoreFault(SILENT)
-            self._failed = loop.time(), fault
+            if self._answered.get(door, 0.0) < began:  # else it is this work alone that takes long
+                self._silent_until = loop.time() + SILENT_SECONDS
+                self._failed = loop.time(), fault
             log.warning("the store did not answer within %d s", ANSWER_SECONDS)
             raise fault from None
+        self._answered[door] = loop.time()
+        return result
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)

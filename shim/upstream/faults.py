@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from shim.core.faults import WRONG_PATH, clean, fault_from_error
 from shim.errors import Fault, UpstreamFault, unknown_model
-from shim.upstream.retry import FINAL_CODES, RETRIED, Refused, retry_after
+from shim.upstream.retry import FINAL_CODES, LONGEST_TOLD, RETRIED, Refused, retry_after
 from shim.upstream.troubles import place
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def refusal(status: int, headers: httpx.Headers, body: bytes) -> Refused:
     fault = fault_from_error(_payload(body), status)
     after = retry_after(headers, time.time())
     if after is not None and status in RETRIED:
-        fault.retry_after = math.ceil(after)
+        fault.retry_after = math.ceil(min(after, LONGEST_TOLD))
     final = fault.code in FINAL_CODES or (status == TOO_MANY_REQUESTS and fault.code == "insufficient_quota")
     return Refused(fault, again=status in RETRIED and not final, after=after, status=status)
 

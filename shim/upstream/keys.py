@@ -40,7 +40,8 @@ def authorization(key: str | None) -> dict[str, str]:
 
 
 def scrub(fault: Fault, key: str | None) -> Fault:
-    """The same fault; a key that the upstream echoed is blotted out of it."""
+    """The same fault; a key that the upstream echoed is blotted out of it: as it was sent, however it was pasted."""
+    key = clean_key(key)
     if key is None or len(key) < _SECRET_LENGTH:
         return fault
     for name in ("message", "code", "param"):

@@ -34,6 +34,10 @@ REPLENISHMENT_WAIT = 1.0
 LONGEST_WAIT = 8.0
 
 
+LONGEST_TOLD = 24 * 60 * 60
+"""Seconds of waiting that a client is told at most: quotas are reset within a day, and what is more is no number of seconds."""
+
+
 class Refused(Exception):
     """One attempt failed.
 

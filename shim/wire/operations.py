@@ -17,9 +17,13 @@ from shim.wire.response import Compacted, InputTokens
 GUARDED = (400, 401, 403)
 """A request that is not understood, without a key that is accepted, or from a page that may not ask."""
 
-BODY = (413, 415)
-FOUND = (404, 503)
-"""There is no such thing, or the store is away."""
+BODY = (408, 413, 415)
+"""A body that is too slow, too large, or no JSON by its type."""
+
+BUSY = (503,)
+"""Too many requests at one time, or the process is asked to end."""
+FOUND = (404, *BUSY)
+"""There is no such thing; or the store is away, or as above."""
 
 ASKED = (402, 404, 408, 409, 429, 500, 502, 503, 504)
 """What may come of asking the upstream, and of what a request relies on in the store."""
@@ -190,14 +194,19 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
     },
     "/v1/models": {
         "get": Operation(
-            "listModels", "The instruments, for OpenAI clients (`data`) and Codex (`models`).", _MODELS
+            "listModels",
+            "The instruments, for OpenAI clients (`data`) and Codex (`models`).",
+            _MODELS,
+            errors=BUSY,
         )
     },
-    "/v1/models/{model}": {"get": Operation("retrieveModel", "One instrument.", "model", errors=(404,))},
+    "/v1/models/{model}": {
+        "get": Operation("retrieveModel", "One instrument.", "model", errors=(404, *BUSY))
+    },
     "/healthz": {"get": Operation("health", "Whether the process is up.", _HEALTH, guarded=False)},
     "/readyz": {
         "get": Operation("readiness", "Whether requests can be served, and why not.", _READY, guarded=False)
     },
-    "/openapi.json": {"get": Operation("openapi", "This document.", ANY_OBJECT, guarded=False)},
+    "/openapi.json": {"get": Operation("openapi", "This document.", ANY_OBJECT, guarded=False, errors=BUSY)},
 }
 """By path and method."""

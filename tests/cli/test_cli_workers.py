@@ -14,6 +14,7 @@ from waiting import PATIENCE, until
 
 from shim.cli import workers
 from shim.cli.problem import Problem
+from shim.seal_keys import rotate_file, seal_secrets
 from shim.settings import Settings
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are read from /proc")
@@ -165,8 +166,32 @@ def test_a_system_without_fork_is_refused(monkeypatch):
         workers.check(Settings(workers=2))
 
 
+def test_a_worker_that_comes_later_has_the_secrets_of_the_others(serve, tmp_path):
+    served = serve("--quiet")
+    one, other = served.workers()
+    (tmp_path / "grid-shim" / "seal.key").unlink()
+    os.kill(one, signal.SIGKILL)
+    (fresh,) = until(lambda: set(served.workers()) - {one, other})
+    with only(fresh, [other, fresh]):
+        first = served.ask()
+    with only(other, [other, fresh]):
+        served.ask(previous_response_id=first["id"])
+
+
+def test_workers_keep_the_secrets_of_their_start(tmp_path):
+    path = tmp_path / "seal.key"
+    path.write_bytes(b"\xff" * 32 + b"\n" + b"old" * 20)
+    settings = Settings(seal_key_file=str(path), seal_keys_accepted="further")
+    before, started = seal_secrets(settings), workers.with_its_secrets(settings)
+    assert before == (b"\xff" * 32, b"old" * 20, b"further")
+    rotate_file(path)
+    assert seal_secrets(started) == before
+    path.unlink()
+    assert seal_secrets(started) == before
+    assert seal_secrets(workers.with_its_secrets(Settings(seal_key="own"))) == (b"own",)
+
+
 def test_workers_share_a_secret_that_cannot_be_kept(monkeypatch):
-    assert workers.with_one_secret(Settings()).seal_key is None
     monkeypatch.setattr("platformdirs.user_data_dir", lambda *_: "/proc/nope")
-    assert workers.with_one_secret(Settings()).seal_key is not None
-    assert workers.with_one_secret(Settings(seal_key="own")).seal_key.get_secret_value() == "own"
+    started = workers.with_its_secrets(Settings())
+    assert seal_secrets(started) == seal_secrets(started)

@@ -39,12 +39,13 @@ async def answered(
             await store.aclose()
 
 
+@pytest.mark.parametrize("pasted", ["{}", "Bearer {}", "'{}'"])
 @pytest.mark.parametrize("filler", ["", "x" * 1985])
-async def test_a_key_that_the_upstream_echoes_within_its_stream_reaches_no_client(filler):
+async def test_a_key_that_the_upstream_echoes_within_its_stream_reaches_no_client(filler, pasted):
     key = "sk-secret-0123456789"
     said = {"error": {"message": f"{filler} Incorrect API key provided: {key}"}}
     with pytest.raises(UpstreamFault) as caught:
-        await answered(Turn(text="a", error_in_stream=said), key)
+        await answered(Turn(text="a", error_in_stream=said), pasted.format(key))
     assert "sk-sec" not in caught.value.message
 
 

@@ -12,7 +12,16 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shim.seal import KEY_ID_BYTES, LARGEST_SEAL, LARGEST_TEXT, PREFIX, SealKeys, derived
+from shim.seal import (
+    KEY_ID_BYTES,
+    LARGEST_OPENED,
+    LARGEST_SEAL,
+    LARGEST_TEXT,
+    PREFIX,
+    Opener,
+    SealKeys,
+    derived,
+)
 
 OURS = SealKeys.of([b"secret"]).sealer("content", "alice")
 BITS = 8
@@ -165,6 +174,34 @@ def test_a_seal_that_swells_is_not_decompressed_any_further(monkeypatch):
     monkeypatch.setattr("shim.seal.zlib.decompressobj", Watched)
     assert OURS.unseal(swelling) is None
     assert grown == [LARGEST_TEXT + 1]
+
+
+def test_the_seals_of_one_request_open_until_they_hold_too_much_together(monkeypatch):
+    largest, larger = OURS.seal("a" * LARGEST_TEXT), OURS.seal("a" * (LARGEST_TEXT + 1))
+    opener = Opener(OURS)
+    for left in range(LARGEST_OPENED - LARGEST_TEXT, 0, -LARGEST_TEXT):
+        assert opener.unseal(largest) is not None
+        assert opener.left == left
+    assert opener.unseal(larger) is None  # what is too large is no way around it
+    assert opener.unseal(SEALED) is None
+    monkeypatch.setattr("shim.seal.Sealer.packed", None)  # nor is any other one looked at
+    assert opener.unseal(SEALED) is None
+
+
+def test_a_seal_that_holds_more_than_is_left_is_not_decompressed_any_further():
+    opener = Opener(OURS, left=10)
+    assert opener.unseal(OURS.seal("a" * 11)) is None
+    assert opener.left == -1
+    exactly = Opener(OURS, left=10)
+    assert exactly.unseal(OURS.seal("a" * 10)) == "a" * 10
+    assert exactly.left == 0
+
+
+def test_what_is_no_seal_of_ours_uses_nothing_up():
+    opener = Opener(OURS, left=len("thought"))
+    for wrong in ("gAAAA", SEALED[:-1], SealKeys.of([b"other"]).sealer("content", "alice").seal("thought")):
+        assert opener.unseal(wrong) is None
+    assert opener.unseal(SEALED) == "thought"
 
 
 def test_a_huge_seal_is_not_even_read(monkeypatch):

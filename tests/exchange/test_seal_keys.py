@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -43,6 +44,12 @@ def test_the_setting_seals_and_the_accepted_ones_open():
     assert seal_secrets(settings) == (b"now", b"before", b"long ago")
     assert not data_directory().exists()
     assert "before" not in repr(settings)
+
+
+def test_a_secret_in_the_environment_may_hold_any_bytes(monkeypatch):
+    monkeypatch.setenv("GRID_SHIM_SEAL_KEY", os.fsdecode(b"\xff\xfe now"))
+    monkeypatch.setenv("GRID_SHIM_SEAL_KEYS_ACCEPTED", os.fsdecode(b"\xc3\xa9,\xc3"))
+    assert seal_secrets(Settings()) == (b"\xff\xfe now", b"\xc3\xa9", b"\xc3")
 
 
 def test_a_list_in_the_file_of_settings_may_hold_any_secret(monkeypatch, path):

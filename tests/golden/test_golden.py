@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from contextlib import aclosing
 from pathlib import Path
 
@@ -45,8 +46,8 @@ class ReadableSealer:
     def seal(self, text):
         return f"sealed({text})"
 
-    def unseal(self, sealed):
-        return sealed[7:-1] if sealed.startswith("sealed(") else None
+    def packed(self, sealed):
+        return zlib.compress(sealed[7:-1].encode()) if sealed.startswith("sealed(") else None
 
 
 class CountingSource:

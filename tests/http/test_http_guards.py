@@ -1,5 +1,7 @@
 """Who is let in, and whose key goes upstream."""
 
+import os
+
 import pytest
 from starlette.datastructures import Headers
 
@@ -59,6 +61,12 @@ def test_a_client_token_is_not_forwarded_to_an_upstream_without_keys():
 def test_a_token_may_hold_any_characters():
     guarded = guard(key="sk-up", client_tokens=ODD)
     assert guarded.key(Headers(raw=[(b"x-api-key", ODD.encode())])) == "sk-up"
+
+
+def test_a_token_in_the_environment_may_hold_any_bytes(monkeypatch):
+    monkeypatch.setenv("GRID_SHIM_CLIENT_TOKENS", os.fsdecode(b"\xff" * 16))
+    guarded = guard(key="sk-up")
+    assert guarded.key(Headers(raw=[(b"x-api-key", b"\xff" * 16)])) == "sk-up"
 
 
 @pytest.mark.parametrize(

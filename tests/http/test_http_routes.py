@@ -10,7 +10,7 @@ import pytest
 from http_fakes import FakeReply, FakeTurn, post, raw_request, serving, soon
 
 from shim import __version__
-from shim.errors import ClientFault, UpstreamFault
+from shim.errors import LONGEST_MESSAGE, LONGEST_PARAM, ClientFault, UpstreamFault
 from shim.http import create_app
 from shim.http.edge import tidy
 from shim.http.logs import log_once
@@ -104,6 +104,16 @@ async def test_a_fault_becomes_openai_s_error_body(serve, exchange):
         }
     }
     assert "retry-after" not in reply.headers
+
+
+async def test_an_error_is_short_whatever_it_quotes(serve, exchange):
+    name = "n" * 100_000
+    exchange.turns.append(ClientFault(f"There is no '{name}'.", param=f"metadata.{name}"))
+    async with serve() as client:
+        error = (await client.post("/v1/responses", json=REQUEST)).json()["error"]
+    assert (len(error["message"]), len(error["param"])) == (LONGEST_MESSAGE, LONGEST_PARAM)
+    assert error["message"].startswith("There is no 'nnn")
+    assert error["message"].endswith("nnn'.")
 
 
 @pytest.mark.parametrize(

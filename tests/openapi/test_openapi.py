@@ -6,6 +6,7 @@ Schemathesis draws are replaced by those of things that exist.
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from schemathesis.checks import (
 )
 
 from shim.cli import server
+from shim.http.routes import ROUTES
 from shim.settings import Settings
 from shim.simulator import DEFAULT_KEY, run_in_thread
 from shim.wire.openapi import document
@@ -124,3 +126,31 @@ def test_what_the_document_allows_is_answered_as_it_says(endpoint, operation, da
 def test_what_the_document_does_not_allow_is_answered_as_it_says(endpoint, operation, data):
     is_query = "requestBody" not in OPERATIONS[operation].definition.raw  # bodies are read leniently
     check(endpoint, data, operation, GenerationMode.NEGATIVE, *[negative_data_rejection] * is_query)
+
+
+def test_the_document_names_every_route_and_no_other():
+    def unnamed(path):
+        return re.sub(r"{[^}]*}", "{}", path.removeprefix("/v1"))
+
+    served = {(unnamed(route.path), method) for route in ROUTES for method in route.methods}
+    described = {(unnamed(path), method.upper()) for path, of in document()["paths"].items() for method in of}
+    without = {("/", "GET")} | {(path, method) for path, method in served if method == "HEAD"}
+    assert described - {(path, "PARAMETERS") for path, _ in described} == served - without
+
+
+def test_what_any_operation_may_answer_is_described():
+    described = [(path, method, of["responses"].keys()) for path, method, of in methods()]
+    for path, method, answers in described:
+        if path not in ("/healthz", "/v1/chat/completions"):
+            assert "503" in answers, path
+        if method == "post" and path.startswith("/v1/") and "default" not in answers and "cancel" not in path:
+            assert {"408", "413", "415"} <= answers, path
+
+
+def methods():
+    return [
+        (path, method, of)
+        for path, operations in document()["paths"].items()
+        for method, of in operations.items()
+        if method != "parameters"
+    ]

@@ -295,6 +295,24 @@ async def test_a_process_that_accepts_the_former_key_takes_over(fleet):
     assert (await ended(first, response_id))["status"] == "completed"  # both know whose it is
 
 
+@pytest.mark.parametrize(
+    ("tokens", "status"), [("tökens-may-be-odd", "completed"), ("another-of-16-characters", "failed")]
+)
+async def test_a_job_of_a_client_that_is_not_let_in_any_more_is_not_begun(fleet, monkeypatch, tokens, status):
+    sent = "tökens-may-be-odd".encode().decode("latin-1")  # as the server gives headers
+    monkeypatch.setattr(f"{__name__}.CALLER", Caller(DEFAULT_KEY, sent))
+    first, second = await fleet.process(), await fleet.process(client_tokens=tokens)
+    first._places = 0
+    response_id = await begun(first)
+    await second.look()
+    response = await ended(second, response_id)
+    assert response["status"] == status
+    assert len(fleet.grid.journal.served) == (status == "completed")
+    if status == "failed":
+        assert response["error"]["code"] == "invalid_api_key"
+        assert "not accepted any more" in response["error"]["message"]
+
+
 async def test_the_key_of_a_job_opens_in_no_other_job_and_for_no_client(fleet):
     fleet.grid.turns.extend([Turn(text="lost", hold=Hold(after=None))] * 2)
     process = await fleet.process()

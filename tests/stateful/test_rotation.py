@@ -1,8 +1,11 @@
 """Another seal key: nothing that was stored is lost, and what was sealed opens for as long as its key is accepted."""
 
+from functools import partial
+
 import pytest
 from stateful_stack import MODEL, running_stack
 
+from shim.seal import Opener
 from shim.simulator.model import Turn
 
 ASK = {"model": MODEL, "store": True, "include": ["reasoning.encrypted_content"]}
@@ -80,6 +83,21 @@ def test_a_seal_that_was_tampered_with_or_is_huge_is_left_out_with_a_note(store,
         kept, notes = replayed(stack, http, reasoning)
         assert kept is None
         assert "encrypted_content: made elsewhere, cannot be read" in notes
+
+
+def test_the_seals_of_one_request_open_until_they_hold_too_much_together(store, monkeypatch):
+    monkeypatch.setattr("shim.exchange.exchange.Opener", partial(Opener, left=len("Deep thought.")))
+    with running_stack(store) as stack, stack.http() as http:
+        _, reasoning = thought(stack, http)
+        for _ in range(2):  # of each request anew
+            said = [{"role": "user", "content": "why?"}, reasoning, reasoning, CALL, OUTPUT]
+            reply = answered(http, input=said, store=False)
+            (turn,) = [message for message in stack.messages if message["role"] == "assistant"]
+            assert turn["reasoning_content"] == "Deep thought."
+            assert (
+                "input[2].encrypted_content: made elsewhere, cannot be read" in reply.headers["x-shim-notes"]
+            )
+            assert "input[1].enc" not in reply.headers["x-shim-notes"]
 
 
 def test_a_compaction_opens_after_a_rotation_and_for_its_client_alone(store):

@@ -37,6 +37,19 @@ class Hanging:
         pass
 
 
+def endless(_):
+    """Work that takes longer than anybody waits."""
+
+
+class Answering:
+    """A door that answers all but `endless`."""
+
+    async def run(self, work, *, commit):
+        if work is endless:
+            await asyncio.Event().wait()
+        return work(None)
+
+
 def silent():
     return pytest.raises(StoreFault, match=SILENT)
 
@@ -69,6 +82,31 @@ async def test_it_is_asked_again_after_a_while(door, monkeypatch):
         await kept.read(one)
     door.open()
     assert await kept.read(one) == 1
+
+
+@pytest.mark.parametrize("doors", [1, 2])
+async def test_one_work_that_takes_long_makes_no_other_wait_or_fail(monkeypatch, doors):
+    monkeypatch.setattr(database, "ANSWER_SECONDS", 0.1)
+    reader, *others = [Answering() for _ in range(doors)]
+    kept = Database("postgresql", reader, *others or [reader], one)
+    long = asyncio.create_task(kept.read(endless))
+    await asyncio.sleep(0)
+    assert await kept.read(one) == 1
+    with silent():
+        await long
+    assert await kept.read(one) == 1
+    await kept.check()
+
+
+async def test_what_is_read_says_nothing_of_what_is_written_elsewhere(door):
+    kept = Database("sqlite", Answering(), door, one)
+    writing = asyncio.create_task(kept.write(one))
+    await asyncio.sleep(0)
+    assert await kept.read(one) == 1
+    with silent():
+        await writing
+    with silent():
+        await kept.read(one)
 
 
 async def test_a_call_that_may_take_any_time_is_waited_for(door):

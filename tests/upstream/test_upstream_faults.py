@@ -204,6 +204,11 @@ def test_a_retry_after_goes_on_in_whole_seconds():
     assert answer(400, retry_after="9").fault.retry_after is None
 
 
+@pytest.mark.parametrize("absurd", ["1e308", "9" * 100, "Fri, 31 Dec 9999 23:59:59 GMT", "86401"])
+def test_a_client_is_told_to_wait_for_a_day_at_most(absurd):
+    assert answer(429, retry_after=absurd).fault.retry_after == 24 * 60 * 60
+
+
 @pytest.mark.parametrize(
     ("status", "body", "again"),
     [

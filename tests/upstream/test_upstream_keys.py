@@ -3,20 +3,19 @@ import pytest
 from shim.errors import ClientFault, UpstreamFault
 from shim.upstream.keys import authorization, clean_key, scrub
 
+PASTED = [
+    "sk-123456",
+    " sk-123456\n",
+    "Bearer sk-123456",
+    "bearer  Bearer sk-123456",
+    "'Bearer sk-123456'",
+    '"sk-123456"',
+    'Bearer "sk-123456"',
+    "Authorization: Bearer sk-123456",
+]
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "sk-123456",
-        " sk-123456\n",
-        "Bearer sk-123456",
-        "bearer  Bearer sk-123456",
-        "'Bearer sk-123456'",
-        '"sk-123456"',
-        'Bearer "sk-123456"',
-        "Authorization: Bearer sk-123456",
-    ],
-)
+
+@pytest.mark.parametrize("text", PASTED)
 def test_a_pasted_key_becomes_the_key_alone(text):
     assert clean_key(text) == "sk-123456"
     assert authorization(text) == {"authorization": "Bearer sk-123456"}
@@ -34,6 +33,11 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(text):
         clean_key(text)
     assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
     assert "3456" not in caught.value.message
+
+
+@pytest.mark.parametrize("text", PASTED)
+def test_an_echoed_key_is_blotted_out_however_it_was_pasted(text):
+    assert scrub(UpstreamFault("key sk-123456 is bad"), text).message == "key [key] is bad"
 
 
 def test_an_echoed_key_is_blotted_out():
