@@ -65,6 +65,18 @@ class Limits(BaseModel):
         reason="who does not read holds a connection and what is made for it for ever; some MB wait in the system before",
         answer="none: the connection is cut",
     )
+    linger_seconds: float = _limit(
+        5.0,
+        "Time for which what a client still sends after its last answer is read and dropped.",
+        reason="to close before would reset the connection, and a client that is sending loses the answer",
+        answer="none: the connection is closed",
+    )
+    linger_bytes: int = _limit(
+        256 << 20,
+        "Bytes that are dropped so.",
+        reason="they are of no use; a body that is too large by as much can still be told so",
+        answer="none: the connection is closed",
+    )
     max_client_connections: int = _limit(
         10_000,
         "Most connections of clients at one time.",
@@ -147,7 +159,7 @@ class Limits(BaseModel):
         4000,
         "Requests that are answered at one time, turns on WebSockets included.",
         reason="each holds its input and output in memory",
-        answer="503 `concurrency_limit_exceeded` with `retry-after`; `/healthz` and `/readyz` are never refused",
+        answer="503 `concurrency_limit_exceeded` with `retry-after`; `/healthz` and `/readyz` are always answered, and the latter says so",
     )
     max_client_requests: int = _limit(
         2000,

@@ -67,10 +67,12 @@ CONNECTIONS = "tests/limits/test_limits_connections.py"
 LINE = "tests/limits/test_limits_line.py"
 REFERRED = "tests/limits/test_limits_history.py"
 UNREAD = "tests/limits/test_limits_unread.py"
+LINGERING = "tests/limits/test_limits_lingering.py"
 FRAMES = "tests/limits/test_limits_frames.py"
 ANSWERS = "tests/limits/test_limits_answers.py"
 DEADLINES = "tests/limits/test_limits_deadlines.py"
 WIRE = "tests/upstream/test_upstream_connections.py"
+SHELF = "tests/upstream/test_upstream_shelf.py"
 DECODING = "tests/upstream/test_upstream_decoding.py"
 UPSTREAM_FAULTS = "tests/faults/test_faults_upstream.py::test_a_fault_ends_as_the_table_says"
 CLIENT_FAULTS = "tests/faults/test_faults_clients.py"
@@ -182,6 +184,171 @@ MUTANTS = [
         "        if working is not None and not working.response_complete:\n            working.disconnected",
         "        if working is self.cycle and not working.response_complete:\n            working.disconnected",
         f"{CLIENT_FAULTS}::test_a_pipelined_request_does_not_hide_that_its_client_is_gone",
+    ),
+    # -- the end of a process
+    Mutant(
+        "waiting-lines-are-lost-at-the-end",
+        "cli/server.py",
+        "                finish_logging()\n",
+        "                pass\n",
+        "tests/faults/test_faults_process_descriptors.py"
+        "::test_lines_that_wait_when_the_process_is_asked_to_end_are_read_by_who_goes_on_reading",
+    ),
+    Mutant(
+        "chat-is-cut-in-silence",
+        "http/passthrough.py",
+        '            await send({"type": "http.response.body", "body": error, "more_body": True})\n',
+        "",
+        "tests/http/test_http_passthrough.py::test_a_stream_that_is_cut_off_says_so_and_is_not_done",
+    ),
+    Mutant(
+        "chat-is-told-within-a-line",
+        "http/passthrough.py",
+        "self._last in b",
+        "self._last not in b",
+        "tests/http/test_http_passthrough.py",
+    ),
+    Mutant(
+        "a-worker-that-ends-takes-what-it-refuses",
+        "cli/server.py",
+        "        if self._alone is not None and self._alone():\n",
+        "        if self._alone is not None and not self._alone:\n",
+        f"{STOPPING}::test_a_worker_that_alone_is_asked_to_end_lets_the_others_serve_and_is_replaced",
+    ),
+    Mutant(
+        "a-signal-to-all-is-a-second-one",
+        "cli/server.py",
+        "        if self._alone is None:\n            self.force_exit",
+        "        if sig != HURRY:\n            self.force_exit",
+        f"{STOPPING}::test_a_signal_to_all_processes_of_a_group_drains_as_one_to_the_first",
+    ),
+    Mutant(
+        "hang-ups-kill",
+        "cli/server.py",
+        "        for number in ours:  # those",
+        "        for number in ours[1:]:  # those",
+        f"{STOPPING}::test_what_runs_ends_whole_and_what_is_new_is_refused",
+    ),
+    Mutant(
+        "nohup-ends-too",
+        "cli/server.py",
+        "if one is not None and signal.getsignal(one) == signal.SIG_DFL]",
+        "if one is not None]",
+        f"{STOPPING}::test_a_signal_that_is_ignored_stays_so",
+    ),
+    # -- refusals of those who still send
+    Mutant(
+        "bodies-that-break-off-are-not-answered",
+        "http/heads.py",
+        "        if self.idle or self._interrupted():\n",
+        "        if self.idle:\n",
+        f"{LINGERING}::test_a_body_that_is_no_http_is_told_so",
+    ),
+    Mutant(
+        "offer-of-an-unknown-protocol-heard",
+        "http/heads.py",
+        "(?![ \\t]*websocket[ \\t]*\\r\\n)",
+        "(?=[ \\t]*h2c[ \\t]*\\r\\n)",
+        f"{CLIENT_FAULTS}::test_what_is_rare_but_sound_is_served",
+    ),
+    Mutant(
+        "escapes-in-tracebacks",
+        "http/logs.py",
+        'map(_one_line, self.formatException(record.exc_info).split("\\n"))',
+        'self.formatException(record.exc_info).split("\\n")',
+        "tests/http/test_http_logs.py::test_nothing_from_outside_moves_a_terminal_or_breaks_a_line",
+    ),
+    Mutant(
+        "full-is-ready",
+        "http/health.py",
+        "if self._slots.full:",
+        "if not self._slots:",
+        f"{SLOTS}::test_requests_in_all_are_bounded_and_health_is_never_refused",
+    ),
+    Mutant(
+        "refusals-are-lost-in-a-reset",
+        "http/lingering.py",
+        "            self.linger()\n",
+        "            self.transport.close()\n",
+        f"{LINGERING}::test_a_refusal_reaches_a_client_that_sends_all_before_it_reads",
+    ),
+    Mutant(
+        "no-http-is-lost-in-a-reset",
+        "http/heads.py",
+        "            self.linger()\n        else:",
+        "            self.transport.close()\n        else:",
+        f"{LINGERING}::test_what_is_no_http_is_told_so_while_more_comes",
+    ),
+    Mutant(
+        "tls-lingers-on",
+        "http/lingering.py",
+        "            self.transport.abort()\n",
+        "            self.transport.close()\n",
+        f"{NETWORK}::test_a_client_that_sends_on_after_a_refusal_hears_it_and_is_cut_off[https-time]",
+    ),
+    Mutant(
+        "watched-before-it-is-known-by-whom",
+        "http/heads.py",
+        "        self._unread = Unread(transport, self._limits.send_seconds)\n        self._unread.watch()\n",
+        "        unread = Unread(transport, self._limits.send_seconds)\n        unread.watch()\n        self._unread = unread\n",
+        f"{NETWORK}::test_a_client_that_sends_on_after_a_refusal_hears_it_and_is_cut_off",
+    ),
+    Mutant(
+        "what-nobody-reads-may-go-on",
+        "http/lingering.py",
+        "        if self._left < 0:\n",
+        "        if self._left < 0 and self._left > 0:\n",
+        f"{LINGERING}::test_a_client_that_goes_on_sending_is_cut_off[linger_bytes]",
+    ),
+    Mutant(
+        "early-answers-keep-the-connection",
+        "http/call.py",
+        "self.pending()",
+        "not self.pending",
+        f"{LINGERING}::test_a_client_that_sends_no_more_is_closed_within_the_time",
+    ),
+    # -- the list of instruments
+    Mutant(
+        "junk-key-holds-all-up",
+        "upstream/shelf.py",
+        "        if known and fault.status not in REFUSALS:\n",
+        "        if known or fault.status not in REFUSALS:\n",
+        f"{SHELF}::test_a_strangers_failure_is_its_own",
+    ),
+    Mutant(
+        "refused-key-holds-all-up",
+        "upstream/shelf.py",
+        "        if known and fault.status not in REFUSALS:\n",
+        "        if known:\n",
+        f"{SHELF}::test_a_known_key_that_is_refused_holds_up_no_other",
+    ),
+    Mutant(
+        "junk-keys-flood-the-upstream",
+        "upstream/shelf.py",
+        "self._is_known(who) or not many",
+        "True",
+        f"{SHELF}::test_a_flood_of_made_up_keys_is_no_flood_upstream",
+    ),
+    Mutant(
+        "another-keys-list-is-not-heard-of",
+        "upstream/shelf.py",
+        "[news, *self._flights.values()]",
+        "self._flights.values()",
+        f"{SHELF}::test_a_refresh_that_hangs_holds_up_no_other_key",
+    ),
+    Mutant(
+        "late-failure-makes-a-list-stale",
+        "upstream/shelf.py",
+        "            if now >= self._expires:",
+        "            if True:",
+        f"{SHELF}::test_a_refresh_that_fails_after_another_came_through_makes_nothing_stale",
+    ),
+    Mutant(
+        "answered-keys-stay-strangers",
+        "upstream/client.py",
+        "        self._shelf.accepted(key)\n        return ChatStream",
+        "        return ChatStream",
+        "tests/upstream/test_upstream_catalog.py::test_a_key_with_which_chat_was_answered_waits_behind_no_stranger",
     ),
     # -- chunks to deltas
     Mutant(
@@ -482,7 +649,7 @@ MUTANTS = [
         "tests/store/test_store.py",
     ),
     Mutant(
-        "offer-of-http2-heard",
+        "offer-of-another-protocol-heard",
         "http/heads.py",
         "            data = without_offer(data)\n",
         "            pass\n",
@@ -1337,8 +1504,8 @@ MUTANTS = [
     Mutant(
         "websocket-waits-for-a-head",
         "http/heads.py",
-        "if self._handed_over or self.transport.is_closing():",
-        "if self.transport.is_closing():",
+        "if self._handed_over or self.lingers or self.transport.is_closing():",
+        "if self.lingers or self.transport.is_closing():",
         f"{CONNECTIONS}::test_time_for_a_head_is_no_time_for_an_answer",
     ),
     Mutant(
@@ -1407,8 +1574,8 @@ MUTANTS = [
     Mutant(
         "refusal-within-an-answer",
         "http/heads.py",
-        "        if self.idle:\n            self.transport.write(raw_refusal(fault))",
-        "        if not self._handed_over:\n            self.transport.write(raw_refusal(fault))",
+        "        if self.idle or self._interrupted():\n",
+        "        if not self._handed_over:\n",
         f"{LINE}::test_nothing_is_written_into_an_answer_under_way",
     ),
     Mutant(

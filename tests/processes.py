@@ -21,6 +21,14 @@ def rests(pid):
     return True
 
 
+def gone(pid):
+    """Whether a process has ended, though nobody may have asked for its end yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 @contextmanager
 def still(*pids):
     """They stand still while the context is open."""

@@ -51,6 +51,12 @@ PING_SECONDS = 20
 PONG_SECONDS = 300
 """Time to answer a ping: simple clients read, and so answer, only while they wait for a turn."""
 
+HANG_UP: int | None = getattr(signal, "SIGHUP", None)
+"""A terminal was closed; Windows has no such signal."""
+
+HURRY: int | None = getattr(signal, "SIGUSR1", None)
+"""With which a parent gives its workers no more time. `SIGTERM` may come to them twice: many send it to all of a group."""
+
 ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -218,23 +224,41 @@ class _Server(uvicorn.Server):
     """
 
     def __init__(
-        self, settings: Settings, accepting: Callable[[], None], *, interruptible: bool = True
+        self, settings: Settings, accepting: Callable[[], None], *, alone: Callable[[], bool] | None = None
     ) -> None:
         """Prepare; nothing is started.
 
         Args:
             settings: The endpoint's.
             accepting: Called once clients are answered.
-            interruptible: Whether SIGINT ends it; else somebody passes Ctrl-C on, which all of a terminal hear.
+            alone: For one of several workers: whether it is to end while others serve. It is its parent that passes on
+                Ctrl-C, which all of a terminal hear, and second signals.
 
         Raises:
             Problem: The settings do not go together; it says which and how to mend them.
         """
         self._settings = settings
         self._accepting = accepting
-        self._interruptible = interruptible
+        self._alone = alone
         self._store: ResponseStore | None = None
         super().__init__(prepare(settings, self._opened))
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Uvicorn's own, which at its end sends a signal again, upon which nothing more is done."""
+        from shim.http.logs import finish_logging  # noqa: PLC0415 -- there by now
+
+        further = [HANG_UP] if self._alone is None else [HANG_UP, HURRY]
+        ours = [one for one in further if one is not None and signal.getsignal(one) == signal.SIG_DFL]
+        for number in ours:  # those that somebody ignores stay so: nohup
+            signal.signal(number, self.handle_exit)
+        with super().capture_signals():
+            try:
+                yield
+            finally:
+                finish_logging()
+                for number in ours:
+                    signal.signal(number, signal.SIG_DFL)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         from shim.cli import storing  # noqa: PLC0415 -- slow to import, and not needed to refuse a taken port
@@ -249,9 +273,12 @@ class _Server(uvicorn.Server):
         return self._store
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal drains, a second one of either kind ends at once."""
-        if sig != signal.SIGINT or self._interruptible:
+        """The first signal drains, a second one of any kind ends at once."""
+        if self._alone is None:
             self.force_exit = self.should_exit
+        elif sig == HURRY:
+            self.force_exit = self.should_exit = True
+        if sig not in (HURRY, None if self._alone is None else signal.SIGINT):
             super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -260,6 +287,8 @@ class _Server(uvicorn.Server):
 
         leaving = self._services.leaving
         leaving.begun = True
+        if self._alone is not None and self._alone():
+            self._stop_listening()  # what is new goes to the others, or to who takes the port next
         background = self._services.background
         working = background.busy  # those who follow its work may hear its end
         left = background.leave()
@@ -278,10 +307,13 @@ class _Server(uvicorn.Server):
             for task in running:
                 task.cancel()
             await asyncio.wait(running, timeout=LAST_SECONDS)
-        for server in self.servers:
-            server.close()
+        self._stop_listening()
         await asyncio.sleep(TICK_SECONDS)  # those who came in last are refused in words, too
         await super().shutdown(sockets)
+
+    def _stop_listening(self) -> None:
+        for server in self.servers:
+            server.close()
 
     async def _drained(self, left: asyncio.Task[None], seconds: float) -> None:
         """Wait for requests and background work to end, but not longer than this, nor after a second signal."""
@@ -302,11 +334,11 @@ def serve_forever(
     listening: socket.socket,
     announce: Callable[[], None],
     *,
-    interruptible: bool = True,
+    alone: Callable[[], bool] | None = None,
 ) -> None:
     """Serve until the process, which is ours, is asked to end; `announce` is called once clients are answered.
 
-    With `interruptible` false SIGINT is no such wish.
+    `alone` is for one of several workers: whether it is to end while others serve.
 
     Raises:
         Problem: The endpoint cannot start.
@@ -318,7 +350,7 @@ def serve_forever(
         announce()
 
     configure_logging(settings)
-    _Server(settings, accepting, interruptible=interruptible).run(sockets=[listening])
+    _Server(settings, accepting, alone=alone).run(sockets=[listening])
 
 
 class _Threaded(_Server):

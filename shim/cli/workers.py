@@ -2,7 +2,8 @@
 
 Workers are forked from a parent that has imported everything and opened nothing: they share its memory, its settings
 and the listening socket, and begin at once. The first starts alone, so that what is wrong is told once and a schema is
-upgraded once. A worker that dies is replaced; one whose parent died ends by itself, as if asked to.
+upgraded once. A worker that dies, or ends since it alone was asked to, is replaced; one whose parent died ends by itself, as
+if asked to.
 
 Not here: what a worker does (`shim.cli.server`).
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import mmap
 import os
 import select
 import signal
@@ -51,7 +53,7 @@ def serve(settings: Settings, listening: socket.socket, announce: Callable[[], N
     Raises:
         Problem: The settings do not go together.
     """
-    from shim.http.logs import configure_logging  # noqa: PLC0415 -- slow to import
+    from shim.http.logs import configure_logging, finish_logging  # noqa: PLC0415 -- slow to import
 
     check(settings)
     server.prepare(settings)  # tells what is wrong, and imports what workers share
@@ -61,13 +63,16 @@ def serve(settings: Settings, listening: socket.socket, announce: Callable[[], N
     patience = settings.drain_seconds + settings.background_drain_seconds + SPARE_SECONDS
 
     def work(ready: Callable[[], None]) -> None:
-        server.serve_forever(settings, listening, ready, interruptible=False)
+        server.serve_forever(settings, listening, ready, alone=workers.others_go_on)
 
     workers = Workers(work, announce, patience)
-    ended_by = workers.run(settings.workers, listening)
-    if ended_by == signal.SIGTERM:  # as one process does: whoever asked sees what it ended of
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTERM)
+    try:
+        ended_by = workers.run(settings.workers, listening)
+    finally:
+        finish_logging()
+    if ended_by != signal.SIGINT:  # as one process does: whoever asked sees what it ended of
+        signal.signal(ended_by, signal.SIG_DFL)
+        signal.raise_signal(ended_by)
 
 
 def check(settings: Settings) -> None:
@@ -118,6 +123,7 @@ class Workers:
         self._not_before = 0.0
         self._asked: int | None = None
         self._hurried = False
+        self._all_end = mmap.mmap(-1, 1)  # one byte, which workers see change
         self._lifeline, self._life = os.pipe()
         self._alarm, self._bell = os.pipe()
         os.set_blocking(self._alarm, False)
@@ -147,7 +153,9 @@ class Workers:
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         """Signals wake `_wait`, and are told by `_asked`."""
-        ours = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
+        ours = [signal.SIGINT, signal.SIGTERM, signal.SIGCHLD]
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # and not ignored: nohup
+            ours.append(signal.SIGHUP)
         before = [signal.signal(number, self._heard) for number in ours]
         signal.set_wakeup_fd(self._bell, warn_on_full_buffer=False)
         try:
@@ -208,6 +216,7 @@ class Workers:
 
     def _end(self) -> None:
         """Ask all to end, and make them if they do not."""
+        self._all_end[0] = 1
         self._tell(signal.SIGTERM)
         deadline = time.monotonic() + self._patience
         hurrying = False
@@ -216,7 +225,7 @@ class Workers:
             self._bury()
             if self._hurried and not hurrying:
                 hurrying = True
-                self._tell(signal.SIGTERM)
+                self._tell(signal.SIGUSR1)
         self._tell(signal.SIGKILL)
         for pid in self._alive:
             os.waitpid(pid, 0)
@@ -226,6 +235,10 @@ class Workers:
             os.kill(pid, number)
 
     # -- in a worker -----------------------------------------------------------------------------------------------
+
+    def others_go_on(self) -> bool:
+        """Whether a worker that ends does so without the others, as far as the parent knows, or without a parent."""
+        return not self._all_end[0]
 
     def _be_worker(self, tell: int) -> NoReturn:
         """Nothing of the parent's stack is ever returned to."""
@@ -252,8 +265,9 @@ class Workers:
         """As in a process that was started by itself, but Ctrl-C, which all hear, is the parent's to pass on."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
 
     def _ready(self, tell: int) -> None:
         """On its loop: tell the parent, and end when the parent does."""

@@ -73,16 +73,17 @@ def create_app(
             background.start()
             stack.push_async_callback(background.stop)
             stack.push_async_callback(stop, asyncio.create_task(keep_tidy(kept, made.source)))
+            slots = Slots(settings.max_requests, settings.max_client_requests)
             app.state.services = Services(
                 settings=settings,
                 guard=guard,
                 upstream=grid,
                 exchange=made,
                 background=background,
-                readiness=Readiness(guard, grid, kept, leaving),
+                readiness=Readiness(guard, grid, kept, leaving, slots),
                 leaving=leaving,
                 bounds=bounds_of(settings),
-                slots=Slots(settings.max_requests, settings.max_client_requests),
+                slots=slots,
                 body_deadlines=Deadlines(settings.body_seconds),
             )
             yield

@@ -40,7 +40,8 @@ async def begin(services: Services, call: Call, body: Json, caller: Caller) -> A
 
 async def retrieve(request: Request) -> ASGIApp:
     """`GET /responses/{id}`: the response, or its stream."""
-    wants_stream = request.query_params.get("stream", "").lower() in ("true", "1")
+    # Events are no headers: HEAD would say nothing until the last one.
+    wants_stream = request.method == "GET" and request.query_params.get("stream", "").lower() in ("true", "1")
     return await (resume(request) if wants_stream else stored_response(request))
 
 

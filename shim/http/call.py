@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any, cast
 from shim.ambient import monotonic, token
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from starlette.types import Message, Receive, Scope, Send
 
     from shim.exchange import Summary
 
 SCOPE_KEY = "shim.call"
+PENDING = "shim.pending"
+"""Where in the scope stands what tells whether the request's body is still on its way, if the server says so."""
 DEFAULT_RETRY_AFTER = b"1"
 REQUEST_ID_DIGITS = 32
 
@@ -51,6 +53,7 @@ class Call:
         summary: What the turn counted, once there is one.
         outcome: How it ended if the turn cannot know: `client_gone`, `cancelled`, `broken`.
         code: The error code sent to the client.
+        pending: Whether the request's body is still on its way; None if the server does not say.
     """
 
     method: str
@@ -62,6 +65,7 @@ class Call:
     summary: Summary | None = None
     outcome: str | None = None
     code: str | None = None
+    pending: Callable[[], bool] | None = None
     _started: float = field(default_factory=monotonic)
 
     @classmethod
@@ -106,6 +110,12 @@ class Call:
             start.get("headers", ())
         ):
             headers.append((b"retry-after", DEFAULT_RETRY_AFTER))  # without it Codex gives up
+        if (
+            self.pending is not None
+            and self.pending()
+            and (b"connection", b"close") not in start.get("headers", ())
+        ):
+            headers.append((b"connection", b"close"))  # nobody will read the rest
         return headers
 
     async def while_connected(self, receive: Receive, work: Coroutine[Any, Any, None]) -> None:

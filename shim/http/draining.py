@@ -48,6 +48,7 @@ class DrainingProtocol(WebSocketsSansIOProtocol):
         """See asyncio.Protocol."""
         super().connection_made(transport)
         self._unread = Unread(self.transport, self._limits.send_seconds)
+        self._unread.watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""

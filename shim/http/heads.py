@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shim.errors import ClientFault, Fault
-from shim.http.halfclose import HalfCloseProtocol
+from shim.http.lingering import LingeringProtocol
 from shim.http.replies import raw_refusal
 from shim.http.unread import Unread
 
@@ -30,7 +30,10 @@ HEADER_OVERHEAD = 4
 """Bytes of a header line besides its name and value."""
 
 _CODING = b"transfer-encoding"
-_HTTP2_OFFER = re.compile(rb"\r\nupgrade:(?=[ \t]*h2c[ \t]*\r\n)", re.IGNORECASE)
+_OFFER = re.compile(rb"\r\nupgrade:(?![ \t]*websocket[ \t]*\r\n)", re.IGNORECASE)
+
+MOST_OVER = 100
+"""Connections beyond the bound that end gently; each holds a file descriptor while it does."""
 
 MOST_IN_LINE = 64
 """Requests that may wait on one connection: each takes a hundred times the room of the bytes that make it."""
@@ -70,12 +73,11 @@ class HeadBounds:
             raise headers_too_large(f"together they may have {self.header_bytes:,} bytes")
 
 
-class BoundedProtocol(HalfCloseProtocol):
+class BoundedProtocol(LingeringProtocol):
     """The server's protocol with an end to heads that have none, and to silence where one should come."""
 
     def __init__(self, *args: Any, limits: Limits, **named: Any) -> None:
-        super().__init__(*args, **named)
-        self._limits = limits
+        super().__init__(*args, limits=limits, **named)
         self._most_bare_bytes = limits.max_url_bytes + limits.max_header_bytes
         self._bare_bytes = 0
         self._handed_over = False
@@ -91,8 +93,12 @@ class BoundedProtocol(HalfCloseProtocol):
         """A client has connected: it may, if not too many have, and should ask soon."""
         super().connection_made(transport)
         self._unread = Unread(transport, self._limits.send_seconds)
-        if len(self.connections) > self._limits.max_client_connections:
+        self._unread.watch()
+        over = len(self.connections) - self._limits.max_client_connections
+        if over > 0:
             self._refuse(_too_many_connections())
+            if over > MOST_OVER:
+                transport.close()
         else:
             self._await_head()
 
@@ -114,16 +120,24 @@ class BoundedProtocol(HalfCloseProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those that are no body may be so many only, and a head must be whole in time."""
+        if self.lingers:
+            super().data_received(data)
+            return
         self._bare_bytes += len(data)
-        if b"h2c" in data and (self.cycle is None or not self.cycle.more_body):
+        if (b"pgrade" in data or b"PGRADE" in data) and (self.cycle is None or not self.cycle.more_body):
             data = without_offer(data)
         super().data_received(data)
-        if self._handed_over or self.transport.is_closing():
+        if self._handed_over or self.lingers or self.transport.is_closing():
             return
         if self._bare_bytes > self._most_bare_bytes:
             self._refuse(headers_too_large(f"with its URL, a head may have {self._most_bare_bytes:,} bytes"))
         elif self._waiting is None and self.idle:
             self._await_head()
+
+    def linger(self) -> None:
+        """See `LingeringProtocol`; no head is awaited any more."""
+        self._stop_waiting()
+        super().linger()
 
     def handle_websocket_upgrade(self) -> None:
         """The connection is another protocol's from here on, unless it still owes an answer to a request."""
@@ -192,17 +206,31 @@ class BoundedProtocol(HalfCloseProtocol):
         else:
             self.transport.close()
 
+    def _interrupted(self) -> bool:
+        """Whether a request is given up within its body, of which nothing was answered yet."""
+        working = self._working
+        if working is None or working.response_started or not working.more_body:
+            return False
+        working.disconnected = True
+        working.message_event.set()
+        return True
+
     def _refuse(self, fault: Fault) -> None:
         """Say why, unless an answer is under way, and end the connection."""
-        if self.idle:
+        if self.idle or self._interrupted():
             self.transport.write(raw_refusal(fault))
-        self.transport.close()
+            self.linger()
+        else:
+            self.transport.close()
 
 
 def without_offer(head: bytes) -> bytes:
-    """A head without an offer of HTTP/2 (Java's own client makes one each time): the parser would lose the body behind it."""
+    """A head without an offer of another protocol than WebSocket: the parser would lose the body behind it.
+
+    Java's own client offers HTTP/2 each time.
+    """
     fields, end, rest = head.partition(b"\r\n\r\n")
-    return _HTTP2_OFFER.sub(b"\r\nnot-now:", fields + end[:2], count=1) + end[2:] + rest
+    return _OFFER.sub(b"\r\nnot-now:", fields + end[:2], count=1) + end[2:] + rest
 
 
 def headers_too_large(limit: str) -> ClientFault:

@@ -1,4 +1,4 @@
-"""Whether the shim can do its work: not about to end, a key, an upstream that answers, a store that keeps, room to connect.
+"""Whether the shim can do its work: not about to end, a key, an upstream that answers, a store that keeps, room for more.
 
 Each part is asked for at its own pace, and says why. Any that is not ok makes `/readyz` a 503.
 
@@ -11,6 +11,7 @@ import asyncio
 import os
 import sys
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from shim.errors import Fault
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
 
     from shim.http.guards import Guard
     from shim.http.leaving import Leaving
+    from shim.http.slots import Slots
     from shim.store import ResponseStore
     from shim.upstream import Upstream
 
 READY_SECONDS = 5.0  # probes come every few seconds, from several sides; the upstream shall not feel them
 STORE_SECONDS = 1.0
+REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 RESERVE = 16
 """File descriptors below which no further clients should come: a request takes up to three."""
 
@@ -64,11 +67,14 @@ class Remembered:
 class Readiness:
     """The checks behind `/readyz`."""
 
-    def __init__(self, guard: Guard, upstream: Upstream, store: ResponseStore, leaving: Leaving) -> None:
+    def __init__(
+        self, guard: Guard, upstream: Upstream, store: ResponseStore, leaving: Leaving, slots: Slots
+    ) -> None:
         self._guard = guard
         self._upstream = upstream
         self._store = store
         self._leaving = leaving
+        self._slots = slots
         self._reached = Remembered(self._reachable, READY_SECONDS)
         self._kept = Remembered(self._keeping, STORE_SECONDS)
 
@@ -78,12 +84,19 @@ class Readiness:
             return (Check("process", ok=False, reason="draining: the process was asked to end"),)
         upstream, store = await asyncio.gather(self._reached(), self._kept())
         running = Check("process", ok=True, reason="not asked to end")
-        return running, self._key(), upstream, store, descriptors()
+        return running, self._key(), upstream, store, descriptors(), self._room()
+
+    def _room(self) -> Check:
+        if self._slots.full:
+            return Check("requests", ok=False, reason="as many requests are under way as may be")
+        return Check("requests", ok=True, reason="requests can be taken")
 
     def _key(self) -> Check:
         guard = self._guard
         if guard.own_key is not None:
-            return Check("key", ok=True, reason="a key is configured")
+            refused = self._refused()
+            reason = "the upstream refuses the key that is configured" if refused else "a key is configured"
+            return Check("key", ok=not refused, reason=reason)
         if not guard.needs_key:
             return Check("key", ok=True, reason="the upstream needs no key")
         return Check(
@@ -92,13 +105,21 @@ class Readiness:
 
     async def _reachable(self) -> Check:
         catalog = await self._upstream.catalog(self._guard.own_key)
+        if self._refused():
+            return Check(
+                "upstream", ok=True, reason="the upstream answers; to list its models it wants a key"
+            )
         if catalog.fallback:
             reason = "the upstream does not list its models; the built-in list is used"
             return Check("upstream", ok=False, reason=reason)
-        if catalog.stale:
+        if catalog.stale or self._upstream.catalog_failure(self._guard.own_key):
             reason = "the upstream did not list its models when it was last asked; an older list is used"
             return Check("upstream", ok=False, reason=reason)
         return Check("upstream", ok=True, reason="the upstream lists its models")
+
+    def _refused(self) -> bool:
+        """Whether the upstream answered, but not to the configured key, or not without one."""
+        return self._upstream.catalog_failure(self._guard.own_key) in REFUSED
 
     async def _keeping(self) -> Check:
         try:

@@ -16,6 +16,8 @@ import stat
 import sys
 from collections import deque
 
+from shim.ambient import monotonic
+
 MOST_LINES = 10_000
 """Lines that may wait; further ones are lost, and their number is told."""
 
@@ -24,6 +26,9 @@ MOST_BYTES = 16 << 20
 
 AT_ONCE = 4096
 """Bytes that a pipe which can be written to takes without blocking: Linux's PIPE_BUF."""
+
+LAST_SECONDS = 2.0
+"""Time that lines which still wait at the end of the process get to be read."""
 
 UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
 """What older kernels say to a write that must not block."""
@@ -65,6 +70,16 @@ class Lines(logging.Handler):
             self._write()
         finally:
             self.release()
+
+    def finish(self, seconds: float = LAST_SECONDS) -> None:
+        """Write all that waits, as long as somebody reads it within so many seconds."""
+        deadline = monotonic() + seconds
+        while True:
+            self.flush()
+            left = deadline - monotonic()
+            if not self._waiting or left <= 0:
+                return
+            self._poll.poll(left * 1000)
 
     def _wait(self, line: bytes) -> None:
         self._waiting.append(line)

@@ -10,13 +10,12 @@ import asyncio
 import json
 import logging
 import re
-import textwrap
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from shim.http.leaving import PROBES
-from shim.http.lines import to_standard_error
+from shim.http.lines import Lines, to_standard_error
 
 if TYPE_CHECKING:
     from shim.http.call import Call
@@ -50,6 +49,13 @@ def _direct(name: str, handler: logging.Handler, level: str) -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False
+
+
+def finish_logging() -> None:
+    """The process ends: lines that wait for their reader get a moment more."""
+    for handler in logging.getLogger("shim").handlers:
+        if isinstance(handler, Lines):
+            handler.finish()
 
 
 def log_once() -> None:
@@ -145,7 +151,8 @@ class TextFormatter(logging.Formatter):
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
         line = f"{clock} {level}{_one_line(record.getMessage())}"
         if record.exc_info:
-            line += "\n" + textwrap.indent(self.formatException(record.exc_info), "    ", lambda _: True)
+            said = map(_one_line, self.formatException(record.exc_info).split("\n"))
+            line += "\n" + "\n".join(f"    {one}" for one in said)
         return line
 
 

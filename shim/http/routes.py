@@ -65,7 +65,7 @@ async def chat_completions(request: Request) -> ASGIApp:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         reply = await services.upstream.forward(body, key, accept)
         async with aclosing(reply):
-            await Passthrough(reply)(scope, receive, send)
+            await Passthrough(reply, services.leaving)(scope, receive, send)
 
     return WhileConnected(answer)
 

@@ -39,6 +39,11 @@ class Slots:
         """Slots that are held."""
         return self._busy
 
+    @property
+    def full(self) -> bool:
+        """Whether nobody would find one."""
+        return self._busy >= self._most
+
     def taken(self, client: str) -> Slot:
         """A slot for this client, held as long as the context is open; entering raises if there is none."""
         return Slot(self, client)
@@ -49,7 +54,7 @@ class Slots:
         Raises:
             Fault: 503, there is none.
         """
-        if self._busy >= self._most:
+        if self.full:
             raise _none_free("The server answers as many requests as it can at one time; try again soon.")
         held = self._held.get(client, 0)
         if held >= self._most_of_one:

@@ -12,17 +12,19 @@ class Unread:
     """Watches what waits to be sent on one connection; told by its protocol when some does, and when none does."""
 
     def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
-        """Watch `transport`, whose client must take something within so many seconds.
-
-        From now on whatever the system does not take at once counts as waiting: uvicorn may close a connection at any
-        time, which ends once nothing waits any more.
-        """
-        # At 0 TLS would count nothing as something.
-        transport.set_write_buffer_limits(high=1)
+        """Prepare for `transport`, whose client must take something within so many seconds."""
         self._transport = transport
         self._seconds = seconds
         self._left = 0
         self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self) -> None:
+        """From now on whatever the system does not take at once counts as waiting, as its protocol may be told at once.
+
+        For uvicorn may close a connection at any time, which ends once nothing waits any more.
+        """
+        # At 0 TLS would count nothing as something.
+        self._transport.set_write_buffer_limits(high=1)
 
     def begin(self) -> None:
         """Something waits."""

@@ -1,26 +1,19 @@
-"""What the upstream serves: its list of models read tolerantly, kept for a while, with The Grid's own as a fallback.
+"""What the upstream serves: its list of models read tolerantly, with The Grid's own as a fallback.
 
 Field names differ between upstreams, so each fact has a table of places where it was seen. A bad entry is skipped and a bad
-fact is unknown; neither ever costs the list. Sending is in `shim.upstream.client`.
+fact is unknown; neither ever costs the list. Keeping it is in `shim.upstream.shelf`, sending in `shim.upstream.client`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from shim.core.profile import Instrument
-from shim.errors import Fault
 
 T = TypeVar("T")
-Fetch = Callable[[str | None], Awaitable["Catalog"]]
-
-ERROR_SECONDS = 15.0
-"""How long a failed refresh is not repeated."""
 
 _CONTEXT = (
     "context_length",
@@ -175,54 +168,6 @@ def _efforts(value: object) -> tuple[str, ...] | None:
         "none" if word.lower() in _OFF else word.lower() for word in words if isinstance(word, str) and word
     }
     return tuple(sorted(names, key=lambda name: (_RANK.get(name, len(_RANK)), name)))
-
-
-class Shelf:
-    """Keeps the catalog: one refresh at a time, whoever asks; the old one if the refresh fails."""
-
-    def __init__(
-        self,
-        fetch: Fetch,
-        *,
-        seconds: float,
-        fallback: Catalog,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._fetch = fetch
-        self._seconds = seconds
-        self._catalog = fallback
-        self._clock = clock
-        self._expires: float | None = None
-        self._refresh: asyncio.Task[Catalog] | None = None
-
-    async def get(self, key: str | None) -> Catalog:
-        """The catalog; it never fails."""
-        if self._refresh is None:
-            if self._expires is not None and self._clock() < self._expires:
-                return self._catalog
-            self._refresh = asyncio.create_task(self._renew(key))
-            self._refresh.add_done_callback(self._renewed)
-        return await asyncio.shield(self._refresh)
-
-    async def _renew(self, key: str | None) -> Catalog:
-        try:
-            self._catalog = await self._fetch(key)
-            kept = self._seconds
-        except Fault:
-            if not (self._catalog.fallback or self._catalog.stale):
-                self._catalog = replace(self._catalog, stale=True)
-            kept = min(self._seconds, ERROR_SECONDS)
-        self._expires = self._clock() + kept
-        return self._catalog
-
-    def _renewed(self, _: asyncio.Task[Catalog]) -> None:
-        self._refresh = None
-
-    async def aclose(self) -> None:
-        """End a refresh that is under way."""
-        if self._refresh is not None:
-            self._refresh.cancel()
-            await asyncio.wait([self._refresh])
 
 
 _ALWAYS = ("low", "medium", "high")

@@ -20,11 +20,12 @@ import httpx
 
 from shim.core.faults import WRONG_PATH
 from shim.errors import Fault, UpstreamFault
-from shim.upstream.catalog import GRID_FALLBACK, NOTHING, Catalog, Shelf, read_catalog
+from shim.upstream.catalog import GRID_FALLBACK, NOTHING, Catalog, read_catalog
 from shim.upstream.faults import about_key, about_model, refusal, web_page
 from shim.upstream.keys import authorization, clean_key, scrub
 from shim.upstream.redirects import Journey, Trust
 from shim.upstream.retry import Patience, Refused
+from shim.upstream.shelf import Shelf
 from shim.upstream.stream import Allowance, Body, ChatStream, RawReply
 from shim.upstream.transport import REUSED, Connections
 from shim.upstream.troubles import TRANSPORT_ERRORS, refused
@@ -123,6 +124,7 @@ class Upstream:
         if "text/html" in response.headers.get("content-type", ""):
             await response.aclose()
             raise web_page(response.url)
+        self._shelf.accepted(key)
         return ChatStream(response, self._allowance, attempts=attempts)
 
     async def forward(self, body: bytes, key: str | None, accept: str | None) -> RawReply:
@@ -138,11 +140,16 @@ class Upstream:
         """
         wanted = accept if accept and accept.isascii() else "*/*"
         response, attempts = await self._answer(self._chat(body, key, wanted, None))
+        self._shelf.accepted(key)
         return RawReply(response, self._allowance, attempts=attempts)
 
     async def catalog(self, key: str | None = None) -> Catalog:
         """What the upstream serves, at most `catalog_seconds` old if it can be reached; it never fails."""
         return await self._shelf.get(key)
+
+    def catalog_failure(self, key: str | None) -> int | None:
+        """The status of the fault for which this key, or none, got no news of the catalog when it was last asked for."""
+        return self._shelf.failure(key)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from waiting import PATIENCE, until
 from websockets.sync.client import connect
 
 from shim.cli import codex, server
@@ -238,6 +239,39 @@ def test_with_a_certificate_http_and_websocket_are_encrypted(grid, authority):
             assert socket_to_it.ping().wait(10)
         with pytest.raises(httpx.TransportError):
             httpx.get(base_url.replace("https", "http"))
+
+
+def cut_off(client):
+    """Whether nothing more can be sent: a reset, or an end that TLS did not expect."""
+    try:
+        client.sendall(bytes(64 << 10))
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("bound", [{"linger_seconds": 0.2}, {"linger_bytes": 1 << 20}], ids=["time", "bytes"])
+@pytest.mark.parametrize("encrypted", [True, False], ids=["https", "http"])
+def test_a_client_that_sends_on_after_a_refusal_hears_it_and_is_cut_off(
+    grid, authority, bound, encrypted, caplog
+):
+    """With the event loop of a real process; TLS has its own way to close."""
+    certificate, key = authority.issue("server")
+    tls = {"ssl_certfile": certificate, "ssl_keyfile": key} if encrypted else {}
+    bounds = {"linger_seconds": 3600, "linger_bytes": 1 << 40, **bound}
+    with serving(grid, **tls, **bounds) as base_url:
+        port = httpx.URL(base_url).port
+        plain = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE / 2)
+        context = trusting(authority)
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") if tls else plain as client:
+            client.sendall(
+                b"POST /v1/responses HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999999\r\n\r\n"
+            )
+            assert client.recv(12) == b"HTTP/1.1 415"
+            until(lambda: cut_off(client), patience=PATIENCE / 2)  # TLS would wait for 30 seconds more
+    assert not [line for line in caplog.messages if "failed" in line]
 
 
 def test_with_authorities_clients_need_a_certificate_of_theirs(grid, authority):

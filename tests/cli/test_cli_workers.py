@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from processes import children, rests, still
+from processes import children, gone, rests, still
 from waiting import PATIENCE, until
 
 from shim.cli import workers
@@ -77,14 +77,6 @@ def serve(grid, tmp_path):
     for process in started:
         process.kill()
         process.communicate(timeout=PATIENCE)
-
-
-def gone(pid):
-    """Whether a process has ended, though nobody may have asked for its end yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def test_a_chain_goes_on_in_whichever_worker_takes_it(serve):

@@ -248,6 +248,7 @@ SERVED = {
         post(headers=b"Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"),
         200,
     ),
+    "an offer of a protocol that nobody knows": (post(headers=b"CONNECTION: Upgrade, close\r\nUPGRADE: foo/1\r\n"), 200),
     "closing": (post(headers=CLOSING), 200),
     "HTTP/1.0": (post(b"POST /v1/responses HTTP/1.0"), 200),
     "an absolute address": (post(b"POST http://localhost/v1/responses HTTP/1.1", CLOSING), 200),

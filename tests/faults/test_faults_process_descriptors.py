@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -125,14 +126,48 @@ def test_a_log_whose_reader_has_stopped_reading_takes_no_request_down(serve):
     """A full pipe blocks whoever writes to it: that must not be what serves the requests."""
     reading, writing = os.pipe()
     process = serve(stderr=writing)
+    fill(writing)
+    try:
+        for _ in range(3):
+            assert process.ask().json()["store"] is True
+    finally:
+        os.close(reading)
+
+
+def fill(writing):
+    """Leave no room in a pipe, and to others to write to it."""
     with contextlib.suppress(BlockingIOError):
         os.set_blocking(writing, False)
         while True:
             os.write(writing, b"x" * 1000)
     os.set_blocking(writing, True)
     os.close(writing)
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one-process", "two-workers"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_lines_that_wait_when_the_process_is_asked_to_end_are_read_by_who_goes_on_reading(
+    serve, options, number
+):
+    reading, writing = os.pipe()
+    process = serve(*options, stderr=writing)
+    fill(writing)
+    asked = [process.ask().headers["x-request-id"] for _ in range(3)]
+    process.stop(number)
+    with open(reading, "rb") as log:  # noqa: PTH123 -- a pipe
+        said = log.read().decode()
+    assert all(said.count(f"request_id={one}") == 1 for one in asked)
+    process.ended()
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one-process", "two-workers"])
+def test_lines_that_nobody_reads_do_not_keep_a_process_from_its_end(serve, options):
+    reading, writing = os.pipe()
+    process = serve(*options, stderr=writing)
+    fill(writing)
+    assert process.ask().status_code == 200
+    process.stop()
     try:
-        for _ in range(3):
-            assert process.ask().json()["store"] is True
+        assert process.ended() == -signal.SIGTERM
     finally:
         os.close(reading)

@@ -3,14 +3,28 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
-from process_stage import DELTA, FOUR, MODEL, Answer, Stream, held, raw_connection, text_of
+from openai import APIError, AsyncOpenAI
+from process_stage import (
+    DELTA,
+    FOUR,
+    MODEL,
+    Answer,
+    Stream,
+    held,
+    listening_port,
+    raw_connection,
+    text_of,
+)
+from processes import gone
 from waiting import until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -18,7 +32,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 LONG = 60  # seconds to drain: nothing here waits for them
 SHORT = 0.5
 
-SIGNALS = [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 0)]
+SIGNALS = [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 0), (signal.SIGHUP, -signal.SIGHUP)]
 
 
 @pytest.fixture(params=[(), ("--workers", "2")], ids=["one-process", "two-workers"])
@@ -123,6 +137,45 @@ def test_at_the_limit_each_is_told_once_that_it_failed(serve, grid, options, num
     assert all(received.disconnected for received in grid.journal.served)
 
 
+def test_at_the_limit_a_passed_through_stream_ends_with_an_error_and_is_not_done(serve, grid, options):
+    process = serve(*options, drain_seconds=SHORT)
+    turn, _ = held()
+    grid.turns.append(turn)
+    chat = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    events, stopped = [], False
+    with process.client() as client, client.stream("POST", "/chat/completions", json=chat) as answer:
+        for line in filter(None, answer.iter_lines()):
+            events.append(line)
+            if not stopped:
+                process.stop()
+                stopped = True
+    assert answer.status_code == 200
+    assert all(line.startswith("data: ") for line in events)
+    assert "[DONE]" not in "".join(events)
+    told = [json.loads(line.removeprefix("data: ")) for line in events]
+    assert ["error" in one for one in told] == [False] * (len(told) - 1) + [True]
+    assert told[-1]["error"]["code"] == "server_error"
+    assert "shut down" in told[-1]["error"]["message"]
+    process.ended()
+    assert "Traceback" not in process.said()
+
+
+async def test_the_sdk_hears_of_the_end_of_a_chat_stream(serve, grid):
+    process = await asyncio.to_thread(serve, drain_seconds=SHORT)
+    turn, _ = held()
+    grid.turns.append(turn)
+    http = httpx.AsyncClient(trust_env=False)
+    base = f"http://127.0.0.1:{process.port}/v1"
+    async with AsyncOpenAI(base_url=base, api_key="alice", http_client=http, max_retries=0) as client:
+        asked = [{"role": "user", "content": "hi"}]
+        stream = await client.chat.completions.create(model=MODEL, messages=asked, stream=True)
+        await anext(stream)
+        process.stop()
+        with pytest.raises(APIError, match="shut down"):
+            async for _ in stream:
+                pass
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once(serve, grid, options, number):
     process = serve(*options, drain_seconds=LONG, background_drain_seconds=LONG)
@@ -138,6 +191,100 @@ def test_a_second_signal_ends_at_once(serve, grid, options, number):
     assert time.monotonic() - began < LONG / 2  # at once, but for what a busy machine takes
     failed(stream.whole())
     assert "Traceback" not in process.said()
+
+
+def occupied(process, grid):
+    """A stream under way in one of two workers, that worker, the other one, and what lets the stream go on."""
+    one, other = until(lambda: len(process.workers()) == 2 and process.workers())
+    turn, release = held()
+    grid.turns.append(turn)
+    with process.still(other):
+        stream = Stream(process).spoke()
+    return stream, one, other, release
+
+
+def test_a_worker_that_alone_is_asked_to_end_lets_the_others_serve_and_is_replaced(serve, grid):
+    process = serve("--workers", "2", drain_seconds=LONG)
+    stream, one, other, release = occupied(process, grid)
+    os.kill(one, signal.SIGTERM)
+    until(lambda: not listens(one))
+    for _ in range(10):
+        with process.client() as client:
+            assert client.post("/responses", json={"model": MODEL, "input": "x"}).status_code == 200
+    assert process.workers() == [one, other]
+    release()
+    assert stream.whole()[-1]["type"] == "response.completed"
+    (fresh,) = until(lambda: set(process.workers()) - {one, other})
+    with process.still(other):
+        assert process.ask().status_code == 200
+    assert f"worker {one} ended (-15); another takes its place" in process.said()
+    process.stop()
+    assert process.ended() == -signal.SIGTERM
+    assert fresh
+    assert "Traceback" not in process.said()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_all_processes_of_a_group_drains_as_one_to_the_first(serve, grid, number):
+    """So do many who supervise services, and terminals that are closed."""
+    process = serve("--workers", "2", drain_seconds=LONG)
+    stream, one, other, release = occupied(process, grid)
+    for worker in (one, other):
+        os.kill(worker, number)
+    process.stop(number)
+    until(lambda: gone(other))
+    release()
+    assert stream.whole()[-1]["type"] == "response.completed"
+    assert process.ended() == -number
+    assert "Traceback" not in process.said()
+
+
+def test_the_port_of_a_parent_that_was_killed_is_free_while_its_workers_drain(serve, grid):
+    process = serve("--workers", "2", drain_seconds=LONG)
+    stream, one, other, release = occupied(process, grid)
+    process.kill()
+    until(lambda: bindable(process.port))
+    assert not gone(one)
+    release()
+    assert stream.whole()[-1]["type"] == "response.completed"
+    until(lambda: gone(one) and gone(other))
+
+
+def test_a_signal_that_is_ignored_stays_so(serve, options):
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = serve(*options)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    if options:
+        until(lambda: len(process.workers()) == 2)
+    for pid in [process.process.pid, *process.workers()]:
+        os.kill(pid, signal.SIGHUP)
+        assert ignored_signals(pid) & 1 << signal.SIGHUP - 1
+    assert process.ask().status_code == 200
+    process.stop()
+    assert process.ended() == -signal.SIGTERM
+
+
+def ignored_signals(pid):
+    """The mask of them."""
+    (line,) = (
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigIgn:")
+    )
+    return int(line.split()[1], 16)
+
+
+def listens(pid):
+    with contextlib.suppress(OSError):
+        return listening_port(pid) is not None
+    return False
+
+
+def bindable(port):
+    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        return True
+    return False
 
 
 def test_a_process_with_nothing_to_do_ends_though_clients_are_connected(serve):

@@ -151,6 +151,7 @@ class FakeUpstream:
     base_url: str = "http://upstream.test/v1"
     fallback: bool = False
     stale: bool = False
+    refused: dict[str | None, int] = field(default_factory=dict)
     failure: Exception | None = None
     reply: FakeReply = field(default_factory=lambda: FakeReply((b'{"chat":true}',)))
     forwarded: list[tuple[bytes, str | None, str]] = field(default_factory=list)
@@ -163,6 +164,9 @@ class FakeUpstream:
             raise self.failure
         instruments = (Instrument("code-prime", context_window=128_000), Instrument("lab/agent", created=7))
         return FakeCatalog(instruments, self.fallback, self.stale)
+
+    def catalog_failure(self, key):
+        return self.refused.get(key)
 
     async def forward(self, body, key, accept):
         self.forwarded.append((body, key, accept))

@@ -5,9 +5,11 @@ import io
 import logging
 import os
 import select
+import threading
 from types import SimpleNamespace
 
 import pytest
+from waiting import PATIENCE
 
 from shim.http import lines
 from shim.http.lines import Lines, to_standard_error
@@ -88,6 +90,38 @@ def test_lines_beyond_the_bytes_that_may_wait_are_lost_and_counted(pipe, monkeyp
     for line in said[:2]:  # the room is there again
         log(handler, line)
     assert drained(handler, reading, 0).splitlines() == said[:2]
+
+
+def test_lines_that_wait_at_the_end_are_written_as_they_are_read(pipe):
+    reading, writing = pipe
+    handler = Lines(writing)
+    size = fill(writing)
+    said = [f"{number} {'y' * 1000}" for number in range(1000)]  # many times what a pipe holds
+    for line in said:
+        log(handler, line)
+    read = []
+    whole = size + sum(len(line) + 1 for line in said)
+    reader = threading.Thread(target=lambda: read.append(read_all(reading, whole)), daemon=True)
+    reader.start()
+    handler.finish(PATIENCE)
+    reader.join(PATIENCE)
+    assert read[0][size:].decode().splitlines() == said
+
+
+def read_all(descriptor, size):
+    data = b""
+    while len(data) < size:
+        data += os.read(descriptor, 65536)
+    return data
+
+
+@pytest.mark.parametrize("seconds", [0, 0.01])
+def test_lines_that_nobody_reads_hold_the_end_up_for_a_moment_only(pipe, seconds):
+    handler = Lines(pipe[1])
+    fill(pipe[1])
+    log(handler, "to nobody")
+    handler.finish(seconds)
+    assert handler._waiting
 
 
 def test_room_that_another_process_takes_first_is_not_waited_for(pipe):

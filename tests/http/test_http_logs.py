@@ -121,15 +121,28 @@ def record(message, exc_info=None):
     return logging.LogRecord("shim.x", logging.ERROR, __file__, 1, message, (), exc_info)
 
 
+HOSTILE = "first\nERROR second\r12:00 forged \x1b[31m\u2028third\u202e"
+
+
+def raised():
+    error = ValueError(HOSTILE)
+    return (ValueError, error, None)
+
+
 def test_only_the_log_itself_begins_a_line():
-    try:
-        {}["first\nERROR second"]
-    except KeyError as error:
-        text = TextFormatter().format(record("what\n12:00 forged", (KeyError, error, error.__traceback__)))
-    head, *rest = text.splitlines()
+    text = TextFormatter().format(record("what\n12:00 forged", raised()))
+    head, *rest = text.split("\n")
     assert "what\\n12:00 forged" in head
     assert all(line.startswith("    ") for line in rest)
     assert "second" in text
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter, JsonFormatter])
+def test_nothing_from_outside_moves_a_terminal_or_breaks_a_line(formatter):
+    """Escapes, returns and separators that some readers take for the end of a line."""
+    text = formatter().format(record(HOSTILE, raised()))
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert len(text.splitlines()) == len(text.split("\n"))
 
 
 def test_a_record_for_machines_is_one_object_with_its_traceback_inside():

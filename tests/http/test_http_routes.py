@@ -341,6 +341,7 @@ async def test_ready_needs_an_upstream_that_answers(serve, upstream):
         ("upstream", True),
         ("store", True),
         ("descriptors", True),
+        ("requests", True),
     ]
 
 
@@ -355,6 +356,35 @@ async def test_not_ready_says_why(serve, upstream, known, reason):
     assert [check["name"] for check in reply.json()["checks"] if not check["ok"]] == ["upstream"]
     assert reason in reply.json()["checks"][2]["reason"]
     assert upstream.base_url not in reply.text
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_key_that_the_upstream_refuses_is_not_ready_and_it_is_the_key(serve, upstream, status):
+    upstream.fallback, upstream.refused = True, {"sk-upstream": status}
+    async with serve() as client:
+        reply = await client.get("/readyz")
+    assert reply.status_code == 503
+    (failed,) = (check for check in reply.json()["checks"] if not check["ok"])
+    assert (failed["name"], "refuses the key" in failed["reason"]) == ("key", True)
+    assert "sk-upstream" not in reply.text
+
+
+@pytest.mark.parametrize("fallback", [True, False])
+async def test_an_upstream_that_lists_its_models_only_to_keys_is_ready_where_clients_bring_them(
+    serve, upstream, fallback
+):
+    upstream.fallback, upstream.refused = fallback, {None: 401}
+    async with serve(key=None) as client:
+        reply = await client.get("/readyz")
+    assert reply.status_code == 200
+    assert "wants a key" in reply.json()["checks"][2]["reason"]
+
+
+async def test_an_upstream_that_fails_the_key_otherwise_is_not_ready(serve, upstream):
+    upstream.refused = {"sk-upstream": 429}
+    async with serve() as client:
+        reply = await client.get("/readyz")
+    assert [check["name"] for check in reply.json()["checks"] if not check["ok"]] == ["upstream"]
 
 
 async def test_a_store_that_fails_is_no_traffic_and_names_nothing(serve, exchange, monkeypatch):

@@ -88,6 +88,8 @@ async def test_trailers_and_chunk_extensions_are_no_way_around(piece):
         async with here.raw(chunked) as (reader, writer):
             await eventually(lambda: here.services.slots.busy == 1)
             writer.write(piece)
+            status, _, body = await answer(reader)
+            assert (status, json.loads(body)["error"]["code"]) == (431, "headers_too_large")
             assert await closed(reader)
         await eventually(lambda: here.services.slots.busy == 0)
 

@@ -141,6 +141,14 @@ def is_refusal(answer):
     return answer.status_code == 503
 
 
+async def unready(client):
+    """The parts of the process that are not ready, and whether it says so by its status."""
+    told = await client.get("/readyz")
+    parts = [part["name"] for part in told.json()["checks"] if not part["ok"]]
+    assert told.status_code == (503 if parts else 200)
+    return parts
+
+
 async def test_requests_in_all_are_bounded_and_health_is_never_refused():
     async with stage(max_requests=2) as here:
         hold = held(here, 2)
@@ -149,12 +157,14 @@ async def test_requests_in_all_are_bounded_and_health_is_never_refused():
             assert is_refusal(await client.get("/models"))
             assert is_refusal(await client.post("/responses/input_tokens", json=ask()))
             assert is_refusal(await client.post("/chat/completions", json={}))
-            for path in ("/healthz", "/readyz", "/"):
+            for path in ("/healthz", "/"):
                 assert (await client.get(path)).status_code == 200
+            assert await unready(client) == ["requests"]
             hold.released.set()
         await eventually(lambda: here.services.slots.busy == 0)
         async with here.http() as client:
             assert (await client.post("/responses", json=ask())).status_code == 200
+            assert await unready(client) == []
 
 
 @pytest.mark.parametrize("settings", [{}, {"client_tokens": ("a" * 16, "b" * 16)}])

@@ -87,6 +87,14 @@ def test_a_stream_that_is_resumed_midway_goes_on_live(http, held):
     check(events_of(stream(http, response_id)))
 
 
+def test_a_head_of_a_stream_waits_for_none_of_it(http, held):
+    queued = begin(http)
+    answer = http.head(f"/responses/{queued['id']}?stream=true")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == "application/json"
+    held.released.set()
+
+
 def test_followers_get_comments_in_silence_and_no_event(start, store):
     hold = Hold(after=4)
     stack = start(store, keepalive_seconds=0.01)

@@ -1,14 +1,10 @@
-import asyncio
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from upstream_loopback import KEY, hang_up, redirect, reply, serving, silent, upstream
 
 from shim.core.profile import Instrument
-from shim.errors import UpstreamFault
-from shim.upstream.catalog import GRID_FALLBACK, NOTHING, Catalog, Shelf, read_catalog, read_instrument
+from shim.upstream.catalog import GRID_FALLBACK, NOTHING, Catalog, read_catalog, read_instrument
 
 GRID_ENTRY = {
     "id": "code-max",
@@ -129,81 +125,6 @@ def test_the_fallback_is_the_documented_table():
     assert GRID_FALLBACK.get("code-standard").max_output_tokens == 65_536
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Source:
-    def __init__(self):
-        self.calls = 0
-        self.fails = False
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def __call__(self, key: str | None) -> Catalog:
-        self.calls += 1
-        await self.gate.wait()
-        if self.fails:
-            raise UpstreamFault("no")
-        return Catalog((Instrument(f"m{self.calls}"),))
-
-
-def shelf(source: Source, clock: Clock, seconds: float = 300.0) -> Shelf:
-    return Shelf(source, seconds=seconds, fallback=NOTHING, clock=clock)
-
-
-async def test_the_catalog_is_kept_for_its_time():
-    source, clock = Source(), Clock()
-    kept = shelf(source, clock)
-    first = await kept.get(None)
-    clock.now = 299
-    assert await kept.get(None) is first
-    clock.now = 300
-    assert (await kept.get(None)).get("m2")
-
-
-async def test_many_askers_make_one_refresh_and_one_may_leave():
-    source = Source()
-    source.gate.clear()
-    kept = shelf(source, Clock())
-    askers = [asyncio.create_task(kept.get(None)) for _ in range(5)]
-    await asyncio.sleep(0)
-    askers[0].cancel()
-    source.gate.set()
-    results = await asyncio.gather(*askers, return_exceptions=True)
-    assert isinstance(results[0], asyncio.CancelledError)
-    assert len(set(map(id, results[1:]))) == 1
-    assert source.calls == 1
-
-
-async def test_a_failed_refresh_keeps_the_old_one_and_is_repeated_soon():
-    source, clock = Source(), Clock()
-    kept = shelf(source, clock)
-    old = await kept.get(None)
-    source.fails, clock.now = True, 300
-    assert await kept.get(None) == replace(old, stale=True)
-    assert await kept.get(None) == replace(old, stale=True)
-    assert source.calls == 2
-    source.fails, clock.now = False, 315
-    assert (await kept.get(None)).get("m3")
-    assert not (await kept.get(None)).stale
-
-
-async def test_closing_ends_a_refresh():
-    source = Source()
-    source.gate.clear()
-    kept = shelf(source, Clock())
-    asker = asyncio.create_task(kept.get(None))
-    await asyncio.sleep(0)
-    await kept.aclose()
-    with pytest.raises(asyncio.CancelledError):
-        await asker
-    await shelf(source, Clock()).aclose()
-
-
 async def test_the_upstreams_own_list_is_fetched_with_the_key_through_redirects():
     async with serving(redirect("/list"), reply(200, {"data": [GRID_ENTRY]})) as server:
         up = upstream(server.url())
@@ -230,6 +151,28 @@ async def test_a_bad_key_does_not_cost_the_catalog():
     async with serving(reply(401)) as server:
         up = upstream(server.url())
         assert await up.catalog("not a key") is GRID_FALLBACK
+        await up.aclose()
+
+
+async def test_a_junk_key_that_passes_through_holds_nobody_up():
+    async with serving(reply(401), reply(200, {"data": [GRID_ENTRY]})) as server:
+        up = upstream(server.url())
+        assert await up.catalog("junk") is GRID_FALLBACK
+        assert up.catalog_failure("junk") == 401
+        assert not (await up.catalog(KEY)).fallback
+        assert up.catalog_failure(KEY) is None
+        await up.aclose()
+
+
+async def test_a_key_with_which_chat_was_answered_waits_behind_no_stranger(monkeypatch):
+    monkeypatch.setattr("shim.upstream.shelf.MOST_FAILURES", 1)
+    chat = reply(200, {"choices": []})
+    async with serving(reply(401), chat, reply(200, {"data": [GRID_ENTRY]})) as server:
+        up = upstream(server.url())
+        assert await up.catalog("junk") is GRID_FALLBACK
+        assert await up.catalog(KEY) is GRID_FALLBACK
+        await (await up.open(b"{}", KEY)).aclose()
+        assert not (await up.catalog(KEY)).fallback
         await up.aclose()
 
 
