@@ -278,8 +278,8 @@ class Limits(BaseModel):
     )
     store_max_bytes: int = _limit(
         4 << 30,
-        "Bytes kept in the store; above them a purge deletes the oldest; 0 sets no bound.",
-        reason="a disk is finite",
+        "Bytes kept in the store; above them a purge deletes the oldest of those who keep most; 0 sets no bound.",
+        reason="a disk is finite, and nobody loses what is within a fair share of it to another",
         answer="none: what was deleted is as unknown as if it never was",
         ge=0,
     )

@@ -59,6 +59,10 @@ SEAL = "tests/exchange/test_seal.py"
 SEAL_KEYS = "tests/exchange/test_seal_keys.py"
 OWNERS = "tests/exchange/test_owners.py"
 TAKEOVER = "tests/stateful/test_background_takeover.py"
+CALIBRATIONS = "tests/store/test_store.py::TestCalibrations"
+EVICTION = "tests/store/test_store_eviction.py"
+HISTORIES = "tests/store/test_store_histories.py"
+WEIGHED = f"{HISTORIES}::test_a_history_may_have_exactly_as_many_bytes_as_are_allowed"
 NETWORK = "tests/cli/test_cli_network.py"
 COMMANDS = "tests/cli/test_cli_commands.py::TestSettings"
 HELD = "tests/limits/test_limits_requests.py"
@@ -644,8 +648,8 @@ MUTANTS = [
     Mutant(
         "long-ids-looked-up-as-they-are",
         "store/responses.py",
-        "{one: stored_key(one) for one in ids}",
-        "{one: one for one in ids}",
+        "{one: stored_key(one) for one in named}",
+        "{one: one for one in named}",
         "tests/store/test_store.py",
     ),
     Mutant(
@@ -1510,24 +1514,73 @@ MUTANTS = [
     ),
     Mutant(
         "references-not-weighed",
-        "exchange/recall.py",
-        '        self._weigh((found[item["id"]] for item in given if _is_reference(item)), name)\n',
-        "        self._weigh(found.values(), name)\n",
-        f"{REFERRED}::test_an_item_weighs_as_often_as_it_is_named",
+        "store/responses.py",
+        "size * named[one]",
+        "size",
+        f"{WEIGHED}[memory-References]",
     ),
     Mutant(
         "chains-not-weighed",
-        "exchange/recall.py",
-        "(item for turn in chain for item in (*turn.input, *turn.output))",
-        "chain[0].input",
-        f"{REFERRED}::test_what_a_request_refers_to_is_bounded",
+        "store/histories.py",
+        "else_=exactly.scalar_subquery() > _MOST",
+        "else_=false()",
+        f"{WEIGHED}[memory-Chain]",
     ),
     Mutant(
-        "conversations-not-weighed",
-        "exchange/recall.py",
-        '        self._weigh((item.body for item in page.items), "conversation")\n',
+        "histories-weighed-by-their-rows",
+        "store/histories.py",
+        "else_=exactly.scalar_subquery() > _MOST",
+        "else_=true()",
+        f"{WEIGHED}[memory-Conversation]",
+    ),
+    Mutant(
+        "heavy-chains-read",
+        "store/histories.py",
+        "and_(items.c.response_key == link.c.key, not_(weighed.c.heavy))",
+        "items.c.response_key == link.c.key",
+        f"{HISTORIES}::test_what_is_too_heavy_is_never_in_memory[memory-chain]",
+    ),
+    Mutant(
+        "heavy-conversations-read",
+        "store/histories.py",
+        "light = (*_within(weighed), not_(weighed.c.heavy))",
+        "light = _within(weighed)",
+        f"{HISTORIES}::test_what_is_too_heavy_is_never_in_memory[memory-conversation]",
+    ),
+    Mutant(
+        "heavy-references-read",
+        "store/responses.py",
+        "        sizes = await self._looked_up(owner, keys, ITEM_SIZES)\n",
+        "        sizes = {one: len(body) for one, body in (await self._looked_up(owner, keys, ITEM_BODIES)).items()}\n",
+        f"{HISTORIES}::test_what_is_too_heavy_is_never_in_memory[memory-references]",
+    ),
+    Mutant(
+        "all-looked-up-after-an-absent-one",
+        "store/responses.py",
+        "            if absent:\n                break\n",
         "",
-        f"{REFERRED}::test_what_a_request_refers_to_is_bounded",
+        "tests/store/test_store.py",
+    ),
+    Mutant(
+        "branches-weigh-half",
+        "exchange/recall.py",
+        "left = self._most_bytes - weight",
+        "left = self._most_bytes",
+        f"{REFERRED}::test_a_branch_weighs_with_what_its_conversation_held_before_it",
+    ),
+    Mutant(
+        "pages-end-with-stored-keys",
+        "http/lists.py",
+        'last_id=data[-1]["id"] if data else None',
+        "last_id=items[-1].id if items else None",
+        "tests/stateful/test_conversations.py::test_a_page_begins_and_ends_with_the_ids_of_its_items[memory-long]",
+    ),
+    Mutant(
+        "another-owners-turn-in-a-conversation",
+        "store/histories.py",
+        '.where(responses.c.owner == bindparam("of"), responses.c.id == bindparam("turn"))',
+        '.where(responses.c.id == bindparam("turn"))',
+        f"{HISTORIES}::test_a_turn_that_shares_nothing_with_a_conversation_has_no_place_in_it[memory]",
     ),
     Mutant(
         "unread-for-ever",
@@ -1736,9 +1789,37 @@ MUTANTS = [
     Mutant(
         "job-of-a-client-that-was-refused",
         "exchange/background.py",
-        "                await self._store.responses.delete(owner, record.id)\n",
+        "                await self._store.responses.delete(record.owner, record.id)\n",
         "",
         f"{TAKEOVER}::test_a_job_whose_client_was_told_that_the_process_ends_is_never_run[memory]",
+    ),
+    Mutant(
+        "doubtful-jobs-run",
+        "exchange/background.py",
+        "claim=self._claim(), confirmed=False",
+        "claim=self._claim()",
+        f"{TAKEOVER}::test_a_job_whose_client_was_told_that_the_store_is_away_is_never_run[memory-1-True]",
+    ),
+    Mutant(
+        "unconfirmed-jobs-begun-by-others",
+        "store/records.py",
+        "UNCONFIRMED = 1_000_000",
+        "UNCONFIRMED = 0",
+        f"{TAKEOVER}::test_a_job_whose_process_died_before_it_could_let_it_be_run_ends_as_failed[memory-1]",
+    ),
+    Mutant(
+        "stored-jobs-forgotten",
+        "exchange/background.py",
+        "            self._chore(self._confirm_later(job, asked, claimed=claimed))\n",
+        "",
+        f"{TAKEOVER}::test_a_job_that_is_stored_is_run_once_though_the_store_broke_then[memory-1-False]",
+    ),
+    Mutant(
+        "place-of-a-deleted-job-lost",
+        "exchange/background.py",
+        "            self._places += claimed\n            self._chore",
+        "            self._chore",
+        f"{TAKEOVER}::test_a_job_that_was_deleted_before_it_could_be_run_leaves_its_place[memory]",
     ),
     Mutant(
         "another-kind-of-client-after-a-takeover",
@@ -1866,6 +1947,62 @@ MUTANTS = [
         "_unless(size > limit, size), size > limit",
         "size, size > limit",
         "tests/store/test_store.py::TestEvents::test_a_stream_that_is_too_large_at_once_counts_nothing[memory]",
+    ),
+    Mutant(
+        "shares-of-those-who-need-none",
+        "store/eviction.py",
+        "        left -= size\n",
+        "        left -= share\n",
+        f"{EVICTION}::test_a_fair_share_is_the_largest_with_which_all_fit",
+    ),
+    Mutant(
+        "streams-weigh-nothing",
+        "store/eviction.py",
+        "_SIZE = responses.c.size + func.coalesce(streams.c.size, 0)",
+        "_SIZE = responses.c.size + func.coalesce(0 * streams.c.size, 0)",
+        f"{EVICTION}::test_only_who_keeps_more_than_a_fair_share_gives_way_and_the_oldest_first[memory-0]",
+    ),
+    Mutant(
+        "smallest-flood-first",
+        "store/eviction.py",
+        "key=lambda one: (-kept[one], one)",
+        "key=lambda one: (kept[one], one)",
+        f"{EVICTION}::test_who_keeps_most_gives_way_first[memory-2-2]",
+    ),
+    Mutant(
+        "nothing-found-uses-up-a-purge",
+        "store/eviction.py",
+        "                budget.give_back()\n",
+        "",
+        f"{EVICTION}::test_what_is_under_way_goes_to_nobodys_cost_and_ends_the_purge[memory]",
+    ),
+    Mutant(
+        "cut-to-nothing",
+        "store/eviction.py",
+        "excess = kept[owner] - share",
+        "excess = kept[owner]",
+        f"{EVICTION}::test_who_keeps_most_gives_way_first[memory-4-2]",
+    ),
+    Mutant(
+        "made-up-instruments-kept",
+        "store/calibrations.py",
+        'connection.execute(self._forget, {"added": instrument})',
+        "pass",
+        f"{CALIBRATIONS}::test_made_up_names_push_out_each_other_and_none_that_is_known[memory]",
+    ),
+    Mutant(
+        "known-instruments-pushed-out",
+        "store/calibrations.py",
+        "calibrations.c.samples.desc()",
+        "calibrations.c.samples",
+        f"{CALIBRATIONS}::test_made_up_names_push_out_each_other_and_none_that_is_known[memory]",
+    ),
+    Mutant(
+        "new-instruments-not-learned",
+        "store/calibrations.py",
+        "    .where(calibrations.c.instrument != _ADDED)\n",
+        "    .where(_ADDED == _ADDED)\n",
+        f"{CALIBRATIONS}::test_a_new_instrument_is_learned_though_others_are_known_better[memory]",
     ),
     Mutant(
         "one-free-page-given-back",

@@ -61,7 +61,7 @@ def stats(*, as_json: bool, **options: Any) -> None:
 @command.command("purge")
 @settings_options("store", "retention_days", "store_max_bytes")
 def purge(**options: Any) -> None:
-    """Delete what is past retention, then the oldest above the size bound. The endpoint does so, too."""
+    """Delete what is past retention, then above the size bound the oldest of those who keep most. The endpoint does so, too."""
     gone = storing.run(_with_store(read_settings(**options), _purge_all))
     click.echo(f"Deleted {gone.responses:,} responses and {gone.conversations:,} conversations.")
 

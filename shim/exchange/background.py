@@ -7,6 +7,10 @@ event; a process that dies renews no more, and another one takes the job. There:
   the stream goes on with the same numbers. The upstream may have been asked twice; the client is answered once;
 - otherwise the response ends as failed and says why: a second answer would not continue the first.
 
+A job is stored in two steps: first as one that nobody begins, then, once it is certain that it is stored, as one to be made.
+If the connection breaks while the first step commits, the client hears 503, and whoever finds the job ends it as failed:
+nothing is made, and billed, that no client was told of.
+
 A process makes so many responses at a time; further jobs wait in the store, unclaimed, for the first process that
 has a place. A cancelled response ends without a terminal event: the API has none for it, so the stream just ends.
 
@@ -20,7 +24,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic_core import from_json, to_json
 
@@ -36,7 +40,7 @@ from shim.exchange.turn import Turn
 from shim.seal import Sealer
 from shim.settings import Settings
 from shim.store import StoreFault
-from shim.store.records import Claim, Job, StoredResponse
+from shim.store.records import Claim, Job, ResponseRecord, StoredResponse
 from shim.wire.base import Json
 from shim.wire.events import Event
 from shim.wire.response import Response
@@ -45,6 +49,9 @@ log = logging.getLogger("shim.background")
 
 Verdict = Literal["cancelled", "lost", "leaving"]
 """Why a job is stopped: the client's wish; another process has it, or it was deleted; this process ends."""
+
+Written = TypeVar("Written")
+"""What a write gives."""
 
 Claiming = Callable[[int], Awaitable[tuple[Job, ...]]]
 """Claims at most so many jobs."""
@@ -184,37 +191,67 @@ class Background:
             raise invalid("Background responses must be stored: 'background' requires 'store'.", "store")
         template = self._exchange.template(asked, self._source.new_id("resp"), self._source.now())
         order = Order(body, asked.recalled.own, {**template, "status": "queued"})
+        record = order.record(asked.owner, order.response)
         claimed = self._free > 0
         self._places -= claimed
         try:
-            job = await self._enqueued(order, caller, asked.owner, self._claim() if claimed else None)
+            job = await self._enqueued(record, order, caller)
+            await self._set_going(job, asked, record, claimed=claimed)
         except BaseException:
             self._places += claimed
             raise
-        if claimed:
-            self._begin(job, asked)
-        else:
-            self._chore(self._look_safely())  # a place may be free by now
         return order.response
 
-    async def _enqueued(self, order: Order, caller: Caller, owner: str, claim: Claim | None) -> Job:
-        """The job in the store. If the process ends meanwhile it is taken back: the client hears so, and asks elsewhere.
+    async def _enqueued(self, record: ResponseRecord, order: Order, caller: Caller) -> Job:
+        """The job in the store, where nobody works on it yet; nor ever, if it is not known whether it is there.
 
         Raises:
             StoreFault: The store is away.
         """
-        record = order.record(owner, order.response)
-        sealed = self._sealed(caller, owner, record.id)
-        writing = asyncio.create_task(
-            self._store.jobs.enqueue(record, order.packed(), sealed_key=sealed, claim=claim)
+        sealed = self._sealed(caller, record.owner, record.id)
+        writing = self._store.jobs.enqueue(
+            record, order.packed(), sealed_key=sealed, claim=self._claim(), confirmed=False
         )
+        return await self._carried(writing, record)
+
+    async def _carried(self, writing: Coroutine[Any, Any, Written], record: ResponseRecord) -> Written:
+        """What a write gives. If the process ends meanwhile the job is taken back: its client hears so, and asks elsewhere."""
+        task = asyncio.create_task(writing)
         try:
-            return await asyncio.shield(writing)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:  # the store carries it through all the same
             with suppress(StoreFault):
-                await writing
-                await self._store.responses.delete(owner, record.id)
+                await task
+                await self._store.responses.delete(record.owner, record.id)
             raise
+
+    async def _set_going(self, job: Job, asked: Asked, record: ResponseRecord, *, claimed: bool) -> None:
+        """Let a job that is stored for certain be worked on; at once, or when the store is back: its client is told of it."""
+        try:
+            confirmed = await self._carried(self._confirmed(job, claimed=claimed), record)
+        except StoreFault as fault:
+            log.warning("response %s waits for the store: %s", job.response_id, fault.message)
+            self._chore(self._confirm_later(job, asked, claimed=claimed))
+        else:
+            self._go(confirmed, asked, claimed=claimed)
+
+    async def _confirm_later(self, job: Job, asked: Asked, *, claimed: bool) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            with suppress(StoreFault):
+                self._go(await self._confirmed(job, claimed=claimed), asked, claimed=claimed)
+                return
+
+    async def _confirmed(self, job: Job, *, claimed: bool) -> Job | None:
+        return await self._store.jobs.confirm(job, self._claim() if claimed else None)
+
+    def _go(self, confirmed: Job | None, asked: Asked, *, claimed: bool) -> None:
+        """Work on a job that has its place, unless it was deleted or ended by another process; else see to those that wait."""
+        if confirmed is not None and claimed:
+            self._begin(confirmed, asked)
+        else:
+            self._places += claimed
+            self._chore(self._look_safely())  # a place may be free by now
 
     async def get(self, owner: str, response_id: str) -> StoredResponse:
         """A response that was made in the background, or is being made.

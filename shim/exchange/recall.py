@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,11 +18,9 @@ from shim.core.compaction import COMPACTIONS, since_compaction
 from shim.core.source import Source
 from shim.errors import ClientFault, invalid
 from shim.store import ResponseStore
-from shim.store.records import ChainTurn, Window
+from shim.store.records import UNBOUNDED, ChainTurn, TooMuch
 from shim.wire.base import Json
 from shim.wire.items import InputItem
-
-_EVERYTHING = Window(limit=None, order="asc")
 
 _ITEMS: TypeAdapter[list[InputItem]] = TypeAdapter(
     list[InputItem],
@@ -129,7 +127,7 @@ class Recall:
             reach: How far back a request may go.
             local: Earlier turns that live on the caller's connection.
         """
-        self._most_bytes = reach.most_bytes
+        self._most_bytes = min(reach.most_bytes, UNBOUNDED)
         self._longest_chain = reach.longest_chain
         self._store = store
         self._owner = owner
@@ -187,29 +185,33 @@ class Recall:
     async def _turns(self, response_id: str) -> list[list[Json]]:
         """The items of each turn, its input and its output in turn; first what its conversation held before."""
         chain = await self._chain(response_id)
-        self._weigh((item for turn in chain for item in (*turn.input, *turn.output)), "previous_response_id")
         turns = [[from_json(item) for item in items] for turn in chain for items in (turn.input, turn.output)]
         if conversation := chain[0].conversation_id:
-            turns[0] = [*await self._before(conversation, turns[0] + turns[1]), *turns[0]]
+            weight = sum(len(item) for turn in chain for item in (*turn.input, *turn.output))
+            turns[0] = [*await self._before(conversation, chain[0].id, weight), *turns[0]]
         return turns
 
-    async def _before(self, conversation: str, turn: Sequence[Json]) -> list[Json]:
-        """What a conversation held before one of its turns."""
-        page = await self._store.conversations.items(self._owner, conversation, _EVERYTHING)
-        ids, own = [item.id for item in page.items] if page else [], {item["id"] for item in turn}
-        first = next((place for place, item_id in enumerate(ids) if item_id in own), None)
-        if page is not None:
-            self._weigh((item.body for item in page.items[:first]), "previous_response_id")
-        if page is None or first is None:
+    async def _before(self, conversation: str, turn: str, weight: int) -> list[Json]:
+        """What a conversation held before one of its turns; those since have so many bytes already."""
+        left = self._most_bytes - weight
+        try:
+            held = await self._store.conversations.history(self._owner, conversation, left, before=turn)
+        except TooMuch:
+            raise self._too_large("previous_response_id") from None
+        if held is None:
             self._notes.append(
                 f"previous_response_id: what conversation {conversation!r} held before it is not stored any more"
             )
             return []
-        return [from_json(item.body) for item in page.items[:first]]
+        return [from_json(item) for item in held]
 
     async def _chain(self, response_id: str) -> tuple[ChainTurn, ...]:
         """The turns up to one, oldest first; all of them, and the last one fit to be continued."""
-        chain = await self._store.responses.chain(self._owner, response_id, self._longest_chain)
+        longest, most = self._longest_chain, self._most_bytes
+        try:
+            chain = await self._store.responses.chain(self._owner, response_id, longest, most)
+        except TooMuch:
+            raise self._too_large("previous_response_id") from None
         if chain is None:
             message = f"Previous response with id '{response_id}' not found."
             raise invalid(message, "previous_response_id", "previous_response_not_found")
@@ -230,12 +232,14 @@ class Recall:
         return chain.turns
 
     async def _conversation_items(self, conversation_id: str) -> list[Json]:
-        page = await self._store.conversations.items(self._owner, conversation_id, _EVERYTHING)
-        if page is None:
+        try:
+            held = await self._store.conversations.history(self._owner, conversation_id, self._most_bytes)
+        except TooMuch:
+            raise self._too_large("conversation") from None
+        if held is None:
             message = f"Conversation with id '{conversation_id}' not found."
             raise ClientFault(message, status=404, param="conversation")
-        self._weigh((item.body for item in page.items), "conversation")
-        return [from_json(item.body) for item in page.items]
+        return [from_json(item) for item in held]
 
     async def dereferenced(self, given: list[Any], name: str = "input") -> list[Any]:
         """The same items, references replaced by what they refer to.
@@ -246,26 +250,24 @@ class Recall:
         wanted = {item["id"]: index for index, item in enumerate(given) if _is_reference(item)}
         if not wanted:
             return given
-        found = await self._store.responses.items_by_id(self._owner, wanted)
+        named = [item["id"] for item in given if _is_reference(item)]
+        try:
+            found = await self._store.responses.items_by_id(self._owner, named, self._most_bytes)
+        except TooMuch:
+            raise self._too_large(name) from None
         for item_id, index in wanted.items():
             if item_id not in found:
                 message = f"Item with id '{item_id}' not found."
                 raise ClientFault(message, status=404, param=f"{name}[{index}].id")
-        self._weigh((found[item["id"]] for item in given if _is_reference(item)), name)
         return [from_json(found[item["id"]]) if _is_reference(item) else item for item in given]
 
-    def _weigh(self, bodies: Iterable[bytes], name: str) -> None:
-        """Refuse what is too much, before it is parsed.
-
-        Raises:
-            ClientFault: 400, with the field that brings it.
-        """
-        if sum(map(len, bodies)) > self._most_bytes:
-            message = (
-                f"What '{name}' refers to is too large: it may have {self._most_bytes:,} bytes; "
-                "send a compacted conversation in its place."
-            )
-            raise invalid(message, name, "history_too_large")
+    def _too_large(self, name: str) -> ClientFault:
+        """What refuses too much, with the field that brings it."""
+        message = (
+            f"What '{name}' refers to is too large: it may have {self._most_bytes:,} bytes; "
+            "send a compacted conversation in its place."
+        )
+        return invalid(message, name, "history_too_large")
 
     def _identified_all(self, earlier: Sequence[Json], given: Sequence[Any]) -> tuple[Any, ...]:
         """This turn's items with ids that no other item of the conversation has."""

@@ -46,11 +46,12 @@ def window_of(request: Request) -> Window:
 
 
 def item_list(items: Sequence[Item], *, has_more: bool = False) -> ItemList:
-    """Items as a page."""
+    """Items as a page, whose ends are named as in their bodies: the store's own ids may be shortened."""
+    data = [from_json(item.body) for item in items]
     return ItemList(
         object="list",
-        data=[from_json(item.body) for item in items],
-        first_id=items[0].id if items else None,
-        last_id=items[-1].id if items else None,
+        data=data,
+        first_id=data[0]["id"] if data else None,
+        last_id=data[-1]["id"] if data else None,
         has_more=has_more,
     )

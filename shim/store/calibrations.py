@@ -1,11 +1,13 @@
 """How estimates of input tokens compare with what upstream reported: one row of sums an instrument.
 
+A new instrument takes the place of the one of which least is known, so made-up names push out each other.
+
 Not here: the estimate.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, case, select
+from sqlalchemy import Connection, bindparam, case, delete, select
 
 from shim.store.database import Database
 from shim.store.dialect import insert_into, upsert
@@ -14,6 +16,19 @@ from shim.store.tables import calibrations
 
 FADES_AT = 1024
 """Samples at which the sums are halved, so that a supplier's new tokenizer shows soon."""
+
+MOST_INSTRUMENTS = 1000
+"""Instruments that are kept: an upstream that takes any name for a model makes as many as clients make up."""
+
+MOST_AT_ONCE = 10_000
+"""Instruments that give way at once, where more were kept before."""
+
+_ADDED = bindparam("added", type_=calibrations.c.instrument.type)
+_RANKED = (
+    select(calibrations.c.instrument)
+    .where(calibrations.c.instrument != _ADDED)
+    .order_by(calibrations.c.samples.desc(), calibrations.c.instrument)
+)
 
 
 class SqlCalibrations:
@@ -29,6 +44,8 @@ class SqlCalibrations:
             + adding.excluded[name]
             for name in ("samples", "estimated", "reported")
         }
+        others = _RANKED.limit(MOST_AT_ONCE).offset(MOST_INSTRUMENTS - 1)
+        self._forget = delete(calibrations).where(calibrations.c.instrument.in_(others))
         self._add = upsert(adding, ("instrument",), sums, (calibrations.c.samples,))
 
     async def record(self, instrument: str, estimated: int, reported: int) -> None:
@@ -38,7 +55,8 @@ class SqlCalibrations:
         row = {"instrument": instrument, "samples": 1, "estimated": estimated, "reported": reported}
 
         def work(connection: Connection) -> None:
-            connection.execute(self._add, row)
+            if connection.scalar(self._add, row) == 1:
+                connection.execute(self._forget, {"added": instrument})
 
         await self._database.write(work)
 

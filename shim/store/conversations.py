@@ -13,8 +13,9 @@ from sqlalchemy import Connection, bindparam, delete, insert, or_, select, updat
 from shim.errors import invalid
 from shim.store.database import Database
 from shim.store.dialect import insert_new
+from shim.store.histories import read_conversation
 from shim.store.paging import read_page
-from shim.store.records import LONGEST_SECONDS, Claim, Conversation, Item, Locking, Page, Window
+from shim.store.records import LONGEST_SECONDS, UNBOUNDED, Claim, Conversation, Item, Locking, Page, Window
 from shim.store.tables import conversation_items as items
 from shim.store.tables import conversations
 
@@ -176,6 +177,16 @@ class SqlConversations:
             if key is None:
                 return None
             return read_page(connection, items, (items.c.conversation_key == key,), window)
+
+        return await self._database.read(work)
+
+    async def history(
+        self, owner: str, conversation_id: str, most_bytes: int = UNBOUNDED, *, before: str | None = None
+    ) -> tuple[bytes, ...] | None:
+        """See the protocol."""
+
+        def work(connection: Connection) -> tuple[bytes, ...] | None:
+            return read_conversation(connection, owner, conversation_id, most_bytes, before)
 
         return await self._database.read(work)
 

@@ -9,13 +9,14 @@ Not here: what a job does, and when anyone looks for work.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Update, bindparam, insert, or_, select, update
 
 from shim.store import leases
 from shim.store.database import Database
-from shim.store.records import LONGEST_SECONDS, Claim, Job, Lease, Renewal, ResponseRecord
+from shim.store.records import LONGEST_SECONDS, UNCONFIRMED, Claim, Job, Lease, Renewal, ResponseRecord
 from shim.store.responses import SqlResponses
 from shim.store.tables import jobs, responses, streams
 
@@ -31,6 +32,13 @@ _REACHED = select(streams.c.response_key, streams.c.last_number).where(
     streams.c.response_key.in_(bindparam("keys", expanding=True))
 )
 _RENEW = update(jobs).where(*leases.OURS).values(until=bindparam("later")).returning(jobs.c.cancelled)
+
+_CONFIRM = (
+    update(jobs)
+    .where(*_NAMED, jobs.c.worker == bindparam("held_by"))
+    .values(worker=bindparam("by"), until=bindparam("later"), attempt=bindparam("counted"))
+    .returning(jobs.c.response_key)
+)
 
 
 def _claiming(*which: ColumnElement[bool]) -> Update:
@@ -75,8 +83,10 @@ class SqlJobs:
         *,
         sealed_key: bytes | None = None,
         claim: Claim | None = None,
+        confirmed: bool = True,
     ) -> Job:
         """See the protocol."""
+        attempt = 1 if claim else 0
         job = Job(
             record.owner,
             record.id,
@@ -84,7 +94,7 @@ class SqlJobs:
             sealed_key,
             worker=claim.worker if claim else None,
             until=claim.until if claim else None,
-            attempt=1 if claim else 0,
+            attempt=attempt if confirmed else UNCONFIRMED,
         )
 
         def work(connection: Connection) -> None:
@@ -94,6 +104,19 @@ class SqlJobs:
 
         await self._database.write(work)
         return job
+
+    async def confirm(self, job: Job, claim: Claim | None = None) -> Job | None:
+        """See the protocol."""
+        worker, until, attempt = (claim.worker, claim.until, 1) if claim else (None, None, 0)
+        names = {"of": job.owner, "named": job.response_id, "held_by": job.worker}
+        values = {"by": worker, "later": until, "counted": attempt}
+
+        def work(connection: Connection) -> bool:
+            return connection.execute(_CONFIRM, names | values).first() is not None
+
+        if not await self._database.write(work):
+            return None
+        return replace(job, worker=worker, until=until, attempt=attempt)
 
     async def claim(self, claim: Claim, limit: int = 1) -> tuple[Job, ...]:
         """See the protocol."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from shim.store.faults import StoreOff
 from shim.store.records import (
+    UNBOUNDED,
     Appended,
     Calibration,
     Chain,
@@ -50,7 +51,13 @@ class NoResponses:
         """Unknown."""
         return False
 
-    async def chain(self, owner: str, response_id: str, limit: int) -> Chain | None:  # noqa: ARG002
+    async def chain(
+        self,
+        owner: str,  # noqa: ARG002
+        response_id: str,  # noqa: ARG002
+        limit: int,  # noqa: ARG002
+        most_bytes: int = UNBOUNDED,  # noqa: ARG002
+    ) -> Chain | None:
         """Unknown."""
         return None
 
@@ -58,7 +65,12 @@ class NoResponses:
         """Unknown."""
         return None
 
-    async def items_by_id(self, owner: str, ids: Iterable[str]) -> Mapping[str, bytes]:  # noqa: ARG002
+    async def items_by_id(
+        self,
+        owner: str,  # noqa: ARG002
+        ids: Iterable[str],  # noqa: ARG002
+        most_bytes: int = UNBOUNDED,  # noqa: ARG002
+    ) -> Mapping[str, bytes]:
         """None of them."""
         return {}
 
@@ -92,9 +104,14 @@ class NoJobs:
         *,
         sealed_key: bytes | None = None,  # noqa: ARG002
         claim: Claim | None = None,  # noqa: ARG002
+        confirmed: bool = True,  # noqa: ARG002
     ) -> Job:
         """Needs a store."""
         raise StoreOff
+
+    async def confirm(self, job: Job, claim: Claim | None = None) -> Job | None:  # noqa: ARG002
+        """Unknown."""
+        return None
 
     async def claim(self, claim: Claim, limit: int = 1) -> tuple[Job, ...]:  # noqa: ARG002
         """None."""
@@ -155,6 +172,17 @@ class NoConversations:
         return False
 
     async def items(self, owner: str, conversation_id: str, window: Window) -> Page | None:  # noqa: ARG002
+        """Unknown."""
+        return None
+
+    async def history(
+        self,
+        owner: str,  # noqa: ARG002
+        conversation_id: str,  # noqa: ARG002
+        most_bytes: int = UNBOUNDED,  # noqa: ARG002
+        *,
+        before: str | None = None,  # noqa: ARG002
+    ) -> tuple[bytes, ...] | None:
         """Unknown."""
         return None
 

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from shim.store.records import (
+    UNBOUNDED,
     Appended,
     Calibration,
     Chain,
@@ -74,8 +75,14 @@ class Responses(Protocol):
         """Delete a response with its items, events and job, and give back its turn; False if there is none."""
         ...
 
-    async def chain(self, owner: str, response_id: str, limit: int) -> Chain | None:
-        """The newest `limit` turns that end in this response, by one query; None if the response is unknown."""
+    async def chain(
+        self, owner: str, response_id: str, limit: int, most_bytes: int = UNBOUNDED
+    ) -> Chain | None:
+        """The newest `limit` turns that end in this response, by one query; None if the response is unknown.
+
+        Raises:
+            TooMuch: Their items have more than `most_bytes`.
+        """
         ...
 
     async def input_items(self, owner: str, response_id: str, window: Window) -> Page | None:
@@ -86,10 +93,15 @@ class Responses(Protocol):
         """
         ...
 
-    async def items_by_id(self, owner: str, ids: Iterable[str]) -> Mapping[str, bytes]:
-        """Bodies of input, output and conversation items by id; unknown ids are absent.
+    async def items_by_id(
+        self, owner: str, ids: Iterable[str], most_bytes: int = UNBOUNDED
+    ) -> Mapping[str, bytes]:
+        """Bodies of input, output and conversation items by id; unknown ids are absent, and what comes long after one may be.
 
-        Where an id occurs more than once, output wins over input and the newest over older ones.
+        Where several items have one id, output wins over input and the newest over older ones.
+
+        Raises:
+            TooMuch: They have more than `most_bytes`, each counted as often as its id is given.
         """
         ...
 
@@ -118,8 +130,21 @@ class Jobs(Protocol):
         *,
         sealed_key: bytes | None = None,
         claim: Claim | None = None,
+        confirmed: bool = True,
     ) -> Job:
-        """Save the response and its job in one transaction, claimed at once if `claim` is given."""
+        """Save the response and its job in one transaction, claimed at once if `claim` is given.
+
+        One that is not confirmed must be claimed, and counts as attempted too often already. So if it is not known
+        whether it was stored, whoever finds it when its lease has run out ends it.
+        """
+        ...
+
+    async def confirm(self, job: Job, claim: Claim | None = None) -> Job | None:
+        """Let an unconfirmed job be worked on, under a claim or by whoever takes it; it may be said again.
+
+        Returns:
+            The job as it is then; None if it waits already, or is not its worker's any more.
+        """
         ...
 
     async def claim(self, claim: Claim, limit: int = 1) -> tuple[Job, ...]:
@@ -192,6 +217,23 @@ class Conversations(Protocol):
         """
         ...
 
+    async def history(
+        self, owner: str, conversation_id: str, most_bytes: int = UNBOUNDED, *, before: str | None = None
+    ) -> tuple[bytes, ...] | None:
+        """Bodies of its items in order, by one query; None if there is no conversation.
+
+        Args:
+            owner: Whose it is.
+            conversation_id: Which.
+            most_bytes: What they may have together.
+            before: A response: only what stands before the first item that the conversation shares with it; None if it
+                shares none.
+
+        Raises:
+            TooMuch: They have more than `most_bytes`.
+        """
+        ...
+
     async def item(self, owner: str, conversation_id: str, item_id: str) -> Item | None:
         """One item."""
         ...
@@ -235,7 +277,7 @@ class Calibrations(Protocol):
     """How estimates of input tokens compare with what upstream reported. Sums only, one row an instrument."""
 
     async def record(self, instrument: str, estimated: int, reported: int) -> None:
-        """Add one observation; one that is not positive is passed over."""
+        """Add one observation; one that is not positive is passed over. The instrument may take another one's place."""
         ...
 
     async def get(self, instrument: str) -> Calibration | None:
@@ -303,7 +345,7 @@ class ResponseStore(Protocol):
         ...
 
     async def purge(self, now: int) -> Purged:
-        """Delete what is past retention, then the oldest above the size bound, in bounded batches."""
+        """Delete what is past retention, then above the size bound the oldest of those who keep most, in batches."""
         ...
 
     async def stats(self) -> Stats:

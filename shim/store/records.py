@@ -23,11 +23,17 @@ LONGEST_SECONDS = 60 * 60
 """How much longer than the claim that asks for it a lease or lock may last: beyond that the clock was wrong when it was
 made, and nobody will prolong it."""
 
+UNBOUNDED = (1 << 63) - 1
+"""A number of bytes that nothing has."""
+
 TERMINAL = frozenset({"completed", "incomplete", "failed", "cancelled"})
 """Statuses that never change again."""
 
 JOINS_CONVERSATION = frozenset({"completed", "incomplete"})
 """Statuses whose items become part of the conversation."""
+
+UNCONFIRMED = 1_000_000
+"""The `attempt` of a job of which its client may not have heard: more than any that is begun, so it never is."""
 
 EventRecord = Literal["none", "whole", "cut"]
 """Whether a response's events are kept: none were, all of them, or only those before the size bound."""
@@ -40,6 +46,10 @@ Renewal = Literal["held", "cancelled", "lost"]
 
 Locking = Literal["locked", "held", "missing"]
 """A conversation's turn lock: ours now, another turn's, or there is no such conversation."""
+
+
+class TooMuch(Exception):
+    """What was asked for has more bytes than the asker takes; none of its bodies was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +225,7 @@ class Job:
         sealed_key: The upstream key, sealed by the caller, or None.
         worker: Who holds it; None while it waits.
         until: When the lease runs out, Unix seconds; None while it waits.
-        attempt: How often it was claimed.
+        attempt: How often it was claimed; above `UNCONFIRMED` if it never was to be worked on.
         cancelled: The client asked to cancel.
         last_event: The number of the last stored event; None if nothing was streamed yet.
     """

@@ -1,26 +1,24 @@
 """Responses and their items.
 
-A response is one row of `responses` and one row an item. Chains are read by one recursive query over the
-unique index on owner and id.
+A response is one row of `responses` and one row an item.
 
-Not here: events, jobs and conversations, which a save may touch in its transaction.
+Not here: how a chain is read (`shim.store.histories`); events, jobs and conversations, which a save may touch in its
+transaction.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from itertools import groupby
 from typing import Any
 
 from sqlalchemy import (
     Connection,
     Row,
     Select,
-    Table,
     bindparam,
     delete,
-    func,
     insert,
     literal_column,
     null,
@@ -34,12 +32,13 @@ from shim.store.conversations import SqlConversations
 from shim.store.database import Database
 from shim.store.dialect import insert_into, upsert
 from shim.store.events import SqlEvents
+from shim.store.histories import IDS_AT_ONCE, ITEM_BODIES, ITEM_SIZES, read_chain, told_of_items
 from shim.store.paging import read_page
 from shim.store.records import (
     JOINS_CONVERSATION,
     TERMINAL,
+    UNBOUNDED,
     Chain,
-    ChainTurn,
     EventRecord,
     Item,
     Lease,
@@ -47,12 +46,10 @@ from shim.store.records import (
     ResponseRecord,
     StoredEvent,
     StoredResponse,
+    TooMuch,
     Window,
 )
-from shim.store.tables import INPUT, OUTPUT, conversation_items, items, jobs, responses, stored_key, streams
-
-IDS_AT_ONCE = 500
-"""Ids in one lookup; databases bound the parameters of a statement."""
+from shim.store.tables import INPUT, OUTPUT, items, jobs, responses, stored_key, streams
 
 COLUMNS = (
     "created_at",
@@ -106,50 +103,6 @@ def _one_response() -> Any:
 
 
 _GET = _one_response()
-
-
-def _links() -> Select[Any]:
-    """A response, the one before it, and so on; with their items, oldest turn first."""
-    turn = (
-        responses.c.key,
-        responses.c.id,
-        responses.c.created_at,
-        responses.c.status,
-        responses.c.model,
-        responses.c.served_model,
-        responses.c.previous_response_id,
-        responses.c.conversation_id,
-    )
-    link = select(*turn, literal_column("1").label("depth")).where(*_NAMED).cte("link", recursive=True)
-    before = (
-        select(*turn, link.c.depth + 1)
-        .join_from(link, responses, responses.c.id == link.c.previous_response_id)
-        .where(responses.c.owner == bindparam("of"), link.c.depth < bindparam("limit"))
-    )
-    link = link.union_all(before)
-    return (
-        select(link, items.c.source, items.c.body)
-        .join_from(link, items, items.c.response_key == link.c.key, isouter=True)
-        .order_by(link.c.depth.desc(), items.c.source, items.c.position)
-    )
-
-
-_CHAIN = _links()
-
-
-def _newest(table: Table, *newest_first: Any) -> Select[Any]:
-    """Items by id; where an id occurs twice, the first in this order."""
-    rank = func.row_number().over(partition_by=table.c.id, order_by=newest_first).label("rank")
-    found = (
-        select(table.c.id, table.c.body, rank)
-        .where(table.c.owner == bindparam("of"), table.c.id.in_(bindparam("ids", expanding=True)))
-        .subquery()
-    )
-    return select(found.c.id, found.c.body).where(found.c.rank == 1)
-
-
-_ITEMS = _newest(items, items.c.source.desc(), items.c.response_key.desc(), items.c.position.desc())
-_CONVERSATION_ITEMS = _newest(conversation_items, conversation_items.c.conversation_key.desc())
 
 
 class SqlResponses:
@@ -238,13 +191,13 @@ class SqlResponses:
 
         return await self._database.write(work)
 
-    async def chain(self, owner: str, response_id: str, limit: int) -> Chain | None:
+    async def chain(
+        self, owner: str, response_id: str, limit: int, most_bytes: int = UNBOUNDED
+    ) -> Chain | None:
         """See the protocol."""
 
         def work(connection: Connection) -> Chain | None:
-            rows = connection.execute(_CHAIN, {"of": owner, "named": response_id, "limit": limit})
-            turns = tuple(_turn(list(group)) for _, group in groupby(rows, key=lambda row: row.depth))
-            return Chain(turns, turns[0].previous_response_id) if turns else None
+            return read_chain(connection, owner, response_id, limit, most_bytes)
 
         return await self._database.read(work)
 
@@ -260,20 +213,37 @@ class SqlResponses:
 
         return await self._database.read(work)
 
-    async def items_by_id(self, owner: str, ids: Iterable[str]) -> Mapping[str, bytes]:
-        """See the protocol. Others are let in between: a request may name a hundred thousand."""
-        wanted = {one: stored_key(one) for one in ids}
-        found: dict[str, bytes] = {}
-        for query in (_ITEMS, _CONVERSATION_ITEMS):
-            absent = [key for key in wanted.values() if key not in found]
-            for start in range(0, len(absent), IDS_AT_ONCE):
-                some = {"of": owner, "ids": absent[start : start + IDS_AT_ONCE]}
-                found |= await self._database.read(partial(_bodies, query, some))
-        return {one: found[key] for one, key in wanted.items() if key in found}
+    async def items_by_id(
+        self, owner: str, ids: Iterable[str], most_bytes: int = UNBOUNDED
+    ) -> Mapping[str, bytes]:
+        """See the protocol."""
+        named = Counter(iter(ids))  # a mapping would be taken for counts
+        keys = {one: stored_key(one) for one in named}
+        sizes = await self._looked_up(owner, keys, ITEM_SIZES)
+        if sum(size * named[one] for one, size in sizes.items()) > most_bytes:
+            raise TooMuch
+        return await self._looked_up(owner, keys, ITEM_BODIES)
 
+    async def _looked_up(
+        self, owner: str, keys: Mapping[str, str], statements: Iterable[Select[Any]]
+    ) -> dict[str, Any]:
+        """What the statements tell of items by id; the first that knows one counts.
 
-def _bodies(query: Select[Any], some: Mapping[str, Any], connection: Connection) -> dict[str, bytes]:
-    return {row.id: row.body for row in connection.execute(query, some)}
+        Others are let in between, as a request may name a hundred thousand; what comes after one that is not there is not looked
+        up any more.
+        """
+        found: dict[str, Any] = {}
+        wanted = list(keys.values())
+        for start in range(0, len(wanted), IDS_AT_ONCE):
+            absent = wanted[start : start + IDS_AT_ONCE]
+            for statement in statements:
+                if absent:
+                    some = {"of": owner, "ids": absent}
+                    found |= await self._database.read(partial(told_of_items, statement, some))
+                    absent = [key for key in absent if key not in found]
+            if absent:
+                break
+        return {one: found[key] for one, key in keys.items() if key in found}
 
 
 def _columns(record: ResponseRecord) -> dict[str, Any]:
@@ -320,18 +290,3 @@ def _event_record(cut: bool | None) -> EventRecord:  # noqa: FBT001 -- a column 
     if cut is None:
         return "none"
     return "cut" if cut else "whole"
-
-
-def _turn(rows: Sequence[Row[Any]]) -> ChainTurn:
-    first = rows[0]
-    return ChainTurn(
-        id=first.id,
-        created_at=first.created_at,
-        status=first.status,
-        model=first.model,
-        served_model=first.served_model,
-        previous_response_id=first.previous_response_id,
-        conversation_id=first.conversation_id,
-        input=tuple(row.body for row in rows if row.source == INPUT),
-        output=tuple(row.body for row in rows if row.source == OUTPUT),
-    )

@@ -1,20 +1,19 @@
 """What is deleted by age and by size, and how much is kept.
 
-Responses older than the retention go, then conversations unused for as long; then, while the bodies exceed the size
-bound, the oldest responses without a job, then the conversations unused for longest. Each batch is a
-transaction of its own, so that others get in between.
+Responses older than the retention go, then conversations unused for as long, then what exceeds the size bound. Each batch
+is a transaction of its own, so that others get in between.
 
-Not here: when purging happens.
+Not here: when purging happens, and whose things exceed the bound (`shim.store.eviction`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter
 
-from sqlalchemy import Column, Connection, Select, Table, delete, func, select, text
+from sqlalchemy import Column, Connection, delete, func, select, text
 
 from shim.store.database import Database
+from shim.store.eviction import BATCH, Budget, Eviction, size_of_all
 from shim.store.records import Purged, Stats
 from shim.store.tables import (
     conversation_items,
@@ -24,11 +23,7 @@ from shim.store.tables import (
     jobs,
     prompts,
     responses,
-    streams,
 )
-
-BATCH = 200
-"""Rows deleted in one transaction; their items and events go with them."""
 
 BATCHES = 500
 """Batches in one call."""
@@ -42,21 +37,6 @@ VACUUMS = 100
 """Such transactions in one purge."""
 
 
-@dataclass
-class _Budget:
-    """The batches that one purge may still run; `short` once one more was wanted."""
-
-    left: int
-    short: bool = False
-
-    def take(self) -> bool:
-        if not self.left:
-            self.short = True
-            return False
-        self.left -= 1
-        return True
-
-
 class Retention:
     """Deletes by age and size; 0 means for ever, or without a bound."""
 
@@ -64,23 +44,23 @@ class Retention:
         self._database = database
         self._days = days
         self._max_bytes = max_bytes
+        self._eviction = Eviction(database, max_bytes)
 
     async def purge(self, now: int) -> Purged:
         """See the protocol."""
-        budget = _Budget(BATCHES)
-        gone = {responses.name: 0, conversations.name: 0}
+        budget = Budget(BATCHES)
+        gone: Counter[str] = Counter()
         if self._days:
             past = now - self._days * DAY
             for age in (responses.c.created_at, conversations.c.used_at):
                 gone[age.table.name] += await self._by_age(age, past, budget)
         if self._max_bytes:
-            for table, oldest in ((responses, _oldest_responses()), (conversations, _oldest_conversations())):
-                gone[table.name] += await self._by_size(table, oldest, budget)
+            gone += await self._eviction.evict(budget)
         if self._database.kind != "postgresql":  # whether or not anything went: clients delete, too
             await self._give_back()
         return Purged(gone[responses.name], gone[conversations.name], more=budget.short)
 
-    async def _by_age(self, age: Column[int], past: int, budget: _Budget) -> int:
+    async def _by_age(self, age: Column[int], past: int, budget: Budget) -> int:
         """Delete rows from before `past`; how many there were."""
         table = age.table
         picked = (
@@ -100,25 +80,9 @@ class Retention:
         while budget.take():
             count = await self._database.write(work, patient=True)
             total += count
-            if count < BATCH:
-                break
-        return total
-
-    async def _by_size(self, table: Table, oldest: Select[Any], budget: _Budget) -> int:
-        """Delete the oldest rows until the bound holds; how many there were."""
-
-        def work(connection: Connection) -> int:
-            excess = _size(connection) - self._max_bytes
-            keys = _enough(connection.execute(oldest.limit(BATCH)), excess)
-            if keys:
-                connection.execute(delete(table).where(table.c.key.in_(keys)))
-            return len(keys)
-
-        total = 0
-        while await self._database.read(_size) > self._max_bytes and budget.take():
-            count = await self._database.write(work, patient=True)
-            total += count
             if not count:
+                budget.give_back()
+            if count < BATCH:
                 break
         return total
 
@@ -149,7 +113,7 @@ class Retention:
             oldest = connection.scalar(select(func.min(responses.c.created_at)))
             return Stats(
                 kind=self._database.kind,
-                size=_size(connection),
+                size=size_of_all(connection),
                 file_size=self._file_size(connection),
                 oldest=oldest,
                 **counts,
@@ -163,39 +127,6 @@ class Retention:
             return size
         pages = connection.scalar(text("PRAGMA page_count"))
         return int(pages) * int(connection.scalar(text("PRAGMA page_size")))
-
-
-def _oldest_responses() -> Select[Any]:
-    """Those that no job is about."""
-    size = (responses.c.size + func.coalesce(streams.c.size, 0)).label("size")
-    joined = select(responses.c.key, size).join_from(responses, streams, isouter=True)
-    idle = ~select(jobs.c.response_key).where(jobs.c.response_key == responses.c.key).exists()
-    return joined.where(idle).order_by(responses.c.created_at, responses.c.key)
-
-
-def _oldest_conversations() -> Select[Any]:
-    rows = select(conversations.c.key, conversations.c.size)
-    return rows.order_by(conversations.c.used_at, conversations.c.key)
-
-
-def _enough(rows: Any, excess: int) -> list[int]:
-    """Keys of the first rows that make up the excess together."""
-    keys = []
-    for row in rows:
-        if excess <= 0:
-            break
-        keys.append(row.key)
-        excess -= row.size
-    return keys
-
-
-def _size(connection: Connection) -> int:
-    """Bytes of all bodies."""
-    sizes = [
-        select(func.coalesce(func.sum(table.c.size), 0)).scalar_subquery()
-        for table in (responses, streams, conversations)
-    ]
-    return int(connection.scalar(select(sizes[0] + sizes[1] + sizes[2])) or 0)
 
 
 def _give_pages_back(connection: Connection) -> bool:

@@ -17,7 +17,7 @@ from shim.store.faults import StoreFault
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest step. It stands here so that opening an up-to-date store needs no alembic."""
 
 FOLDER = Path(__file__).parent / "migrations"

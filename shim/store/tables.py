@@ -113,6 +113,7 @@ responses = Table(
     Column("envelope", LargeBinary, nullable=False),  # last: short columns are read without its pages
     UniqueConstraint("owner", "id"),
     Index(None, "created_at", "size"),  # retention and the size bound read this index alone
+    Index(None, "owner", "created_at", "size"),  # who gives way above the bound, and with what
 )
 
 items = Table(

@@ -15,7 +15,7 @@ from shim.settings import Settings
 from shim.simulator import DEFAULT_KEY, Dialect, Hold, SimulatorConfig, Turn, running
 from shim.store import StoreFault, open_store
 from shim.store.calibrations import SqlCalibrations
-from shim.store.records import Conversation, Page
+from shim.store.records import Conversation
 from shim.upstream import Upstream
 
 TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}}
@@ -98,8 +98,8 @@ class Watching:
         self.given_back = asyncio.Event()
         self.conversations = self.calibrations = self
 
-    async def items(self, *_):
-        return Page(())
+    async def history(self, *_):
+        return ()
 
     async def lock(self, owner, conversation, claim, now):
         await self.taken.put(claim.until - now)

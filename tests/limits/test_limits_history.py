@@ -49,3 +49,16 @@ async def test_what_a_request_refers_to_is_bounded(by, count):
                 last = (await client.post("/responses", json=body)).json()["id"]
         told = await refused(client, **ask("x", **{by: last}))
         assert told == ((400, "history_too_large", by) if count == 3 else (200,))
+
+
+@pytest.mark.parametrize("held", [1, 2])
+async def test_a_branch_weighs_with_what_its_conversation_held_before_it(held):
+    """Neither part is too large by itself."""
+    item = {**LARGE, "id": None}
+    async with stage(max_history_bytes=MOST) as here, here.http() as client:
+        made = (await client.post("/conversations", json={"items": [item] * held})).json()
+        here.grid.turns.append(Turn(text="ok"))
+        body = ask([item], store=True, conversation=made["id"])
+        turn = (await client.post("/responses", json=body)).json()["id"]
+        told = await refused(client, **ask("x", previous_response_id=turn))
+        assert told == ((400, "history_too_large", "previous_response_id") if held == 2 else (200,))

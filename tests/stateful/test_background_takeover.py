@@ -17,7 +17,7 @@ from shim.exchange import Caller, Exchange
 from shim.exchange.background import MOST_ATTEMPTS, Background
 from shim.settings import Settings
 from shim.simulator import DEFAULT_KEY, Hold, Turn, run_in_thread
-from shim.store import open_store
+from shim.store import StoreFault, open_store
 from shim.store.records import Claim, Conversation
 from shim.upstream import Upstream
 
@@ -267,6 +267,114 @@ async def test_a_job_whose_client_was_told_that_the_process_ends_is_never_run(fl
     await second.look()
     assert not second._running
     assert (await second._store.stats()).responses == 0
+
+
+AWAY = StoreFault("The store cannot be reached.")
+
+
+def breaking(write, times, *, committed):
+    """A write whose connection breaks while it commits, so many times."""
+    left = iter(range(times))
+
+    async def broken(*order, **terms):
+        breaks = next(left, None) is not None
+        made = await write(*order, **terms) if committed or not breaks else None
+        if breaks:
+            raise AWAY
+        return made
+
+    return broken
+
+
+@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize("places", [1, 0])
+async def test_a_job_whose_client_was_told_that_the_store_is_away_is_never_run(
+    fleet, monkeypatch, places, committed
+):
+    first, second = await fleet.process(), await fleet.process()
+    first._places = places
+    jobs = first._store.jobs
+    monkeypatch.setattr(jobs, "enqueue", breaking(jobs.enqueue, 1, committed=committed))
+    with pytest.raises(StoreFault):
+        await first.create(BODY, CALLER, "req_1")
+    assert first._places == places
+    await second.look()
+    assert not second._running
+    for _ in range(MOST_ATTEMPTS):
+        fleet.clock.run_out()
+        await second.look()
+        await asyncio.gather(*(one.task for one in second._running.values()))
+    stats = await second._store.stats()
+    assert (stats.jobs, stats.responses, fleet.asked) == (0, int(committed), 0)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize("places", [1, 0])
+async def test_a_job_that_is_stored_is_run_once_though_the_store_broke_then(
+    fleet, monkeypatch, places, committed
+):
+    """Its client was told of it."""
+    fleet.grid.turns.append(Turn(text="found"))
+    first, second = await fleet.process(), await fleet.process()
+    first._places = places
+    jobs = first._store.jobs
+    monkeypatch.setattr(jobs, "confirm", breaking(jobs.confirm, 2, committed=committed))
+    response_id = await begun(first)
+    if not places:
+
+        async def taken():
+            await second.look()
+            return second._running
+
+        await eventually(taken)
+    response = await ended(first, response_id)
+    assert response["output"][0]["content"][0]["text"] == "found"
+    check(await told(first, response_id))
+    await eventually(lambda: first._places == places and not first._running)
+    assert len(fleet.grid.journal.served) == 1
+
+
+@pytest.mark.parametrize("places", [1, 0])
+async def test_a_job_whose_process_died_before_it_could_let_it_be_run_ends_as_failed(
+    fleet, monkeypatch, places
+):
+    first, second = await fleet.process(), await fleet.process()
+    first._places = places
+    jobs = first._store.jobs
+    monkeypatch.setattr(jobs, "confirm", breaking(jobs.confirm, 10**6, committed=False))
+    response_id = await begun(first)
+    await first.stop()
+    await die(first)
+    fleet.clock.run_out()
+    await second.look()
+    response = await ended(second, response_id)
+    assert (response["status"], response["error"]["code"]) == ("failed", "server_error")
+    assert fleet.asked == 0
+
+
+async def test_a_job_that_was_deleted_before_it_could_be_run_leaves_its_place(fleet, monkeypatch):
+    first = await fleet.process()
+    first._places = 1
+    jobs, confirming = first._store.jobs, asyncio.Event()
+    confirm = jobs.confirm
+
+    async def late(*order):
+        await confirming.wait()
+        return await confirm(*order)
+
+    monkeypatch.setattr(jobs, "confirm", late)
+    creating = asyncio.create_task(first.create(BODY, CALLER, "req_1"))
+
+    async def stored():
+        return (await first._store.stats()).jobs
+
+    await eventually(stored)
+    assert first._places == 0
+    (job,) = await jobs.claim_abandoned(Claim("onlooker", fleet.clock.now()), fleet.clock.now() + LEASE)
+    await first._store.responses.delete(job.owner, job.response_id)
+    confirming.set()
+    await creating
+    await eventually(lambda: (first._places, len(first._running)) == (1, 0))
 
 
 async def test_a_process_with_another_secret_says_so(fleet):

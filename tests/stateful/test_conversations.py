@@ -1,6 +1,7 @@
 """Conversations: created, changed, listed, and taken part in."""
 
 import threading
+from urllib.parse import quote
 
 import openai
 import pytest
@@ -124,6 +125,35 @@ def test_a_turn_reads_its_conversation_and_is_appended_to_it(stack, client):
     kept = [item for item in client.conversations.items.list(made.id, order="asc") if item.type == "message"]
     assert texts(kept) == ["say zero", "zero", "say one", "one", "say two", "two"]
     assert [item.role for item in kept] == ["user", "assistant"] * 3
+
+
+LONG_IDS = ["m" * 300, "\u00e9" * 300, "nul\0nul"]
+
+
+@pytest.mark.parametrize("name", LONG_IDS, ids=["long", "not ascii", "nul"])
+def test_a_branch_has_once_what_was_said_before_it_however_items_are_named(stack, name):
+    said_once = [{"role": "user", "content": "before"}]
+    own = [{"type": "message", "id": name, "role": "user", "content": "say one"}]
+    with stack.http() as http:
+        made = http.post("/conversations", json={"items": said_once}).json()["id"]
+        turn = http.post("/responses", json={"model": MODEL, "input": own, "conversation": made}).json()
+        branch = {"model": MODEL, "input": "say two", "previous_response_id": turn["id"]}
+        assert http.post("/responses", json=branch).status_code == 200
+        page = http.get(f"/conversations/{made}/items?order=asc").json()
+        after = http.get(f"/conversations/{made}/items", params={"order": "asc", "after": name}).json()
+    assert [said(message)[1] for message in stack.messages] == ["before", "say one", "one", "say two"]
+    assert [page["first_id"], page["last_id"]] == [page["data"][0]["id"], page["data"][-1]["id"]]
+    assert (page["data"][1]["id"], after["first_id"]) == (name, page["data"][2]["id"])
+
+
+@pytest.mark.parametrize("name", LONG_IDS, ids=["long", "not ascii", "nul"])
+def test_a_page_begins_and_ends_with_the_ids_of_its_items(stack, name):
+    item = {"type": "message", "id": name, "role": "user", "content": "x"}
+    with stack.http() as http:
+        made = http.post("/conversations", json={"items": [item]}).json()["id"]
+        page = http.get(f"/conversations/{made}/items").json()
+        one = http.get(f"/conversations/{made}/items/{quote(name, safe='')}").json()
+    assert (page["first_id"], page["last_id"], one["id"]) == (name, name, name)
 
 
 def test_an_answer_alone_continues_a_conversation(stack, client):

@@ -7,7 +7,8 @@ import pytest
 from samples import DAY, NOW, conversation, events, item, items, record
 
 from shim.errors import ClientFault
-from shim.store.records import Claim, Window, record_of
+from shim.store.histories import IDS_AT_ONCE
+from shim.store.records import UNCONFIRMED, Claim, Window, record_of
 
 
 def ids(page):
@@ -213,6 +214,13 @@ class TestItems:
         await store.responses.save(record(input=items(*names)))
         assert list(await store.responses.items_by_id("alice", names)) == names
 
+    async def test_nothing_is_looked_up_long_after_an_id_that_is_unknown(self, store):
+        names = [f"i{number}" for number in range(1200)]
+        await store.responses.save(record(input=items(*names)))
+        assert (
+            list(await store.responses.items_by_id("alice", ["unknown", *names])) == names[: IDS_AT_ONCE - 1]
+        )
+
 
 class TestEvents:
     async def test_events_are_read_after_a_number(self, store):
@@ -383,6 +391,32 @@ class TestJobs:
             claimed += [job.response_id for job in more]  # a claim passes over what others hold locked
         assert sorted(claimed) == sorted(f"resp_{number}" for number in range(40))
 
+    @pytest.mark.parametrize("claimed", [True, False])
+    async def test_nobody_begins_a_job_that_is_not_confirmed(self, store, claimed):
+        claim = Claim("w1", NOW + 30)
+        made = await store.jobs.enqueue(record(), b"{}", claim=claim, confirmed=False)
+        assert await store.jobs.claim(Claim("w2", NOW + 60)) == ()
+        assert await store.jobs.claim_abandoned(Claim("w2", NOW + 60), NOW + 29) == ()
+        for _ in range(2):  # whoever does not know whether it was confirmed says so again
+            confirmed = await store.jobs.confirm(made, Claim("w1", NOW + 40) if claimed else None)
+            assert confirmed or not claimed
+        if claimed:
+            assert (confirmed.worker, confirmed.until, confirmed.attempt) == ("w1", NOW + 40, 1)
+            assert await store.jobs.renew(confirmed.lease, NOW + 50) == "held"
+            assert await store.jobs.renew(made.lease, NOW + 50) == "lost"
+        else:
+            (job,) = await store.jobs.claim(Claim("w2", NOW + 60))
+            assert (job.worker, job.attempt) == ("w2", 1)
+            assert await store.jobs.confirm(made) is None
+
+    async def test_an_unconfirmed_job_that_is_left_was_attempted_too_often(self, store):
+        made = await store.jobs.enqueue(record(), b"{}", claim=Claim("w1", NOW + 30), confirmed=False)
+        (job,) = await store.jobs.claim_abandoned(Claim("w2", NOW + 60), NOW + 30)
+        assert job.attempt > UNCONFIRMED
+        assert await store.jobs.confirm(made, Claim("w1", NOW + 60)) is None
+        (job,) = await store.jobs.claim_abandoned(Claim("w3", NOW + 90), NOW + 60)
+        assert job.attempt > UNCONFIRMED
+
 
 class TestConversations:
     async def test_a_conversation_is_kept_with_its_metadata(self, store):
@@ -547,6 +581,30 @@ class TestCalibrations:
         found = await store.calibrations.get("code-max")
         assert found.samples < 1100
         assert 1.5 < found.ratio <= 2
+
+    async def test_made_up_names_push_out_each_other_and_none_that_is_known(self, url, opened, monkeypatch):
+        monkeypatch.setattr("shim.store.calibrations.MOST_INSTRUMENTS", 4)
+        store = await opened(url)
+        for name in ("code-max", "text-max"):
+            for _ in range(2):
+                await store.calibrations.record(name, 10, 20)
+        made_up = [f"made-up-{number}" + "x" * 300 * (number % 2) for number in range(9)]
+        for count, name in enumerate(made_up, 1):
+            await store.calibrations.record(name, 10, 30)
+            assert (await store.calibrations.get(name)).ratio == 3
+            known = [await store.calibrations.get(name) for name in made_up]
+            assert len([one for one in known if one]) == min(count, 2)
+            for kept in ("code-max", "text-max"):
+                assert (await store.calibrations.get(kept)).samples == 2
+
+    async def test_a_new_instrument_is_learned_though_others_are_known_better(self, url, opened, monkeypatch):
+        monkeypatch.setattr("shim.store.calibrations.MOST_INSTRUMENTS", 2)
+        store = await opened(url)
+        for name, times in (("often", 3), ("sometimes", 2), ("new", 1)):
+            for _ in range(times):
+                await store.calibrations.record(name, 1, 1)
+        found = [await store.calibrations.get(name) for name in ("often", "sometimes", "new")]
+        assert [one and one.samples for one in found] == [3, None, 1]
 
 
 class TestRetention:
