@@ -2005,6 +2005,13 @@ MUTANTS = [
         f"{CALIBRATIONS}::test_a_new_instrument_is_learned_though_others_are_known_better[memory]",
     ),
     Mutant(
+        "new-file-not-waited-for",
+        "store/sqlite.py",
+        "sqlite3.SQLITE_BUSY or not left:",
+        "sqlite3.SQLITE_BUSY or left:",
+        "tests/store/test_store_opening.py::TestNewFile",
+    ),
+    Mutant(
         "one-free-page-given-back",
         "store/retention.py",
         "range(min(free, VACUUM_PAGES))",

@@ -8,8 +8,10 @@ snapshot stale; readers have connections of their own and WAL lets them pass.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -27,6 +29,9 @@ SQLITE_READERS = 4
 
 BUSY_SECONDS = 15
 """How long SQLite waits for another process's transaction."""
+
+WAL_PAUSE_SECONDS = 0.05
+"""How long to wait before another attempt to make a new file one with WAL."""
 
 BUSY_AGAIN_SECONDS = 0.2
 """The same once that was in vain, until a write succeeds: else all who queue would wait one after the other."""
@@ -135,10 +140,27 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     for pragma in (
         f"busy_timeout={BUSY_SECONDS * 1000}",
         "auto_vacuum=INCREMENTAL",  # heeded by a new file only; lets purge give pages back
-        "journal_mode=WAL",
         "synchronous=NORMAL",
         "foreign_keys=ON",
         "secure_delete=ON",  # what is deleted is overwritten
     ):
         cursor.execute(f"PRAGMA {pragma}")
+    _begin_wal(cursor)
     cursor.close()
+
+
+def _begin_wal(cursor: sqlite3.Cursor) -> None:
+    """Make the file one with WAL; SQLite does not wait by itself for another process that is writing to a new one."""
+    for left in range(round(BUSY_SECONDS / WAL_PAUSE_SECONDS), -1, -1):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
+                raise
+            _pause(WAL_PAUSE_SECONDS)
+        else:
+            return
+
+
+def _pause(seconds: float) -> None:
+    Event().wait(seconds)

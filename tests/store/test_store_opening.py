@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import asyncpg
 import pytest
@@ -16,7 +18,7 @@ from sqlalchemy import text
 
 from shim.errors import ClientFault, Fault
 from shim.settings import Settings, data_directory
-from shim.store import StoreFault, StoreOff, open_store, schema, upgrade_store
+from shim.store import StoreFault, StoreOff, open_store, schema, sqlite, upgrade_store
 from shim.store.opening import open_database
 from shim.store.records import Claim, Lease, Purged, Stats, Window
 from shim.store.tables import metadata
@@ -90,6 +92,29 @@ class TestChoice:
         stores = await asyncio.gather(*(opened(url) for _ in range(4)))
         await asyncio.gather(*(one.responses.save(record(f"resp_{at}")) for at, one in enumerate(stores)))
         assert (await stores[0].stats()).responses == (1 if url == "memory" else 4)
+
+
+class TestNewFile:
+    async def test_who_else_writes_to_a_new_file_is_waited_for(self, opened, tmp_path, monkeypatch):
+        other = sqlite3.connect(tmp_path / "new.db", isolation_level=None, check_same_thread=False)
+        other.execute("CREATE TABLE one (x)")
+        other.execute("BEGIN IMMEDIATE")
+        pauses = []
+        monkeypatch.setattr(
+            sqlite, "_pause", lambda _: pauses.append(len(pauses) and other.execute("COMMIT") is not None)
+        )
+        store = await opened(f"sqlite:///{tmp_path}/new.db")
+        other.close()
+        assert await store.responses.save(record())
+        assert pauses == [0, True]
+
+    async def test_who_writes_for_too_long_is_not(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(sqlite, "_pause", lambda _: None)
+        with closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None)) as other:
+            other.execute("CREATE TABLE one (x)")
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreFault, match="another process holds its lock"):
+                await open_store(Settings(store=f"sqlite:///{tmp_path}/new.db"))
 
 
 class TestOff:
