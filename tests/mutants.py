@@ -2012,6 +2012,13 @@ MUTANTS = [
         "tests/store/test_store_opening.py::TestNewFile",
     ),
     Mutant(
+        "new-schema-without-its-version",
+        "store/schema.py",
+        '    connection.execute(insert(_VERSIONS), {"version_num": HEAD})\n',
+        "",
+        "tests/store/test_store_opening.py::TestSchema::test_a_new_database_is_what_the_steps_would_make_of_it[sqlite]",
+    ),
+    Mutant(
         "one-free-page-given-back",
         "store/retention.py",
         "range(min(free, VACUUM_PAGES))",

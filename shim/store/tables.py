@@ -1,4 +1,6 @@
-"""The tables, the same on SQLite and PostgreSQL. Migrations make them; a test holds the two together.
+"""The tables, the same on SQLite and PostgreSQL.
+
+A new database gets them as they stand here, an older one by migrations; a test holds the two together.
 
 Wide bodies stand apart from what changes often: a growing stream rewrites a row of `streams`, never one of
 `responses`. Text from clients passes `Key` or `Name`, for no database takes every string.

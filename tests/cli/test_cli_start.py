@@ -51,8 +51,9 @@ def up_to_date(tmp_path_factory):
     return url
 
 
-def test_an_endpoint_on_sqlite_loads_what_it_needs(up_to_date):
-    loaded = modules(STARTED, up_to_date)
+@pytest.mark.parametrize("new", [True, False])
+def test_an_endpoint_on_sqlite_loads_what_it_needs(up_to_date, tmp_path, new):
+    loaded = modules(STARTED, f"sqlite:///{tmp_path}/store.db" if new else up_to_date)
     assert "sqlalchemy.dialects.sqlite" in loaded
     assert not loaded & {
         "sqlalchemy.orm",

@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic import ValidationError
 from samples import DAY, NOW, conversation, events, items, record
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from shim.errors import ClientFault, Fault
 from shim.settings import Settings, data_directory
@@ -172,11 +172,27 @@ class TestOff:
 
 
 class TestSchema:
-    async def test_migrations_make_exactly_the_tables(self, url):
+    @pytest.mark.parametrize("first", ["0001", "head"])
+    async def test_migrations_make_exactly_the_tables(self, url, first):
         database = open_database(Settings(store=url))
+        await database.write(lambda connection: schema.step_by_step(connection, first))
         await database.write(schema.upgrade)
         assert await database.read(_differences) == []
         await database.aclose()
+
+    @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+    async def test_a_new_database_is_what_the_steps_would_make_of_it(self, kind, tmp_path, request):
+        made = []
+        for name, make in (("at-once", schema.upgrade), ("in-steps", schema.step_by_step)):
+            url = f"sqlite:///{tmp_path}/{name}.db" if kind != "postgresql" else None
+            database = open_database(Settings(store=url or request.getfixturevalue("make_database")()))
+            await database.write(make)
+            assert await database.read(_differences) == []
+            assert await database.read(schema.current_version) == schema.HEAD
+            made.append(await database.read(_described))
+            await database.aclose()
+        assert made[0] == made[1]
+        assert len(made[0]) == len(metadata.tables) + 1
 
     def test_the_newest_step_is_the_one_that_is_named(self):
         scripts = ScriptDirectory.from_config(schema.alembic_config())
@@ -221,6 +237,20 @@ class TestSchema:
         settings = Settings(store=make_database())
         found = await asyncio.gather(*(upgrade_store(settings) for _ in range(4)))
         assert sorted(found, key=str) == [schema.HEAD, schema.HEAD, schema.HEAD, None]
+
+
+def _described(connection):
+    """Everything that the database tells of each of its tables."""
+    seen = inspect(connection)
+    asked = (
+        seen.get_columns,
+        seen.get_pk_constraint,
+        seen.get_foreign_keys,
+        seen.get_unique_constraints,
+        seen.get_check_constraints,
+        seen.get_indexes,
+    )
+    return {name: [str(ask(name)) for ask in asked] for name in seen.get_table_names()}
 
 
 def _differences(connection):
