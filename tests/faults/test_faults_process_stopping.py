@@ -40,6 +40,14 @@ def options(request):
     return request.param
 
 
+@pytest.fixture(autouse=True)
+def hangup_is_heard():
+    """Tests that run under `nohup` ignore SIGHUP, and so would the processes that they start."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def draining(process):
     """Wait until the process says that it ends."""
 
