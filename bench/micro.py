@@ -15,7 +15,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,12 +25,13 @@ from pydantic_core import from_json, to_json
 from bench.chunks import chunk, ending, opening, pieces
 from shim.ambient import Ambient
 from shim.core.assembler import Assembler, Shape
+from shim.core.chunks import Kind
 from shim.core.deltas import DONE, ChunkReader, Delta
 from shim.core.echo import response_template
 from shim.core.estimate import estimate_tokens
 from shim.core.profile import PRESETS, Instrument
 from shim.core.request import Target, Translation, to_chat
-from shim.core.sse import encode
+from shim.core.runs import Told, encoded
 from shim.core.validation import read_request
 from shim.exchange import Caller, Exchange
 from shim.exchange.exchange import callable_names
@@ -40,6 +41,9 @@ from shim.store import open_store
 from shim.upstream import Upstream
 from shim.upstream.sse import PayloadReader
 from shim.wire.base import Json
+
+Said = tuple[Kind, list[str]] | list[Delta]
+"""What `ChunkReader` says: more of the same, or deltas."""
 
 RUNS = 5
 DELTAS = 5000
@@ -211,38 +215,49 @@ def delta_phases(stream: Stream, each: int) -> list[float]:
         reader = PayloadReader()
         return [reader.feed(data) for data in reads]
 
-    payloads = [payload for batch in split() for payload in batch if payload != DONE]
+    batches = [[payload for payload in batch if payload != DONE] for batch in split()]
 
-    def read() -> list[list[Delta]]:
+    def read() -> list[list[Said]]:
         reader = fresh(stream)[0]
-        return [reader.hear(payload) for payload in payloads]
+        return [list(said(reader, payloads)) for payloads in batches]
 
-    deltas = read()
+    heard = read()
 
-    def tell() -> list[Any]:
+    def tell() -> list[list[Told]]:
         assembler = fresh(stream)[1]
-        return [assembler.feed(batch) for batch in deltas]
+        return [tell_of(assembler, batch) for batch in heard]
 
-    told = [event for batch in tell() for event in batch]
-    return [
-        timed(work)
-        for work in (
-            split,
-            read,
-            tell,
-            lambda: list(map(encode, told)),
-        )
-    ]
+    told = tell()
+    return [timed(work) for work in (split, read, tell, lambda: list(map(encoded, told)))]
+
+
+def said(reader: ChunkReader, payloads: list[str]) -> Iterator[Said]:
+    """What the payloads of one read say, taken as `Turn` takes them."""
+    at = 0
+    while at < len(payloads):
+        if more := reader.more(payloads, at):
+            at += len(more[1])
+            yield more
+        else:
+            at += 1
+            yield reader.hear(payloads[at - 1])
+
+
+def tell_of(assembler: Assembler, heard: list[Said]) -> list[Told]:
+    """What is told of it."""
+    told: list[Told] = []
+    for one in heard:
+        told += assembler.more(*one) if isinstance(one, tuple) else assembler.feed(one)
+    return told
 
 
 def answered(stream: Stream, each: int) -> int:
     """The whole way of a stream as the server goes it; bytes told."""
     splitter, (reader, assembler), size = PayloadReader(), fresh(stream), 0
     for at in range(0, len(stream.events), each):
-        for payload in splitter.feed(b"".join(stream.events[at : at + each])):
-            done = payload == DONE
-            events = assembler.finish() if done else assembler.feed(reader.hear(payload))
-            size += len(b"".join(map(encode, events)))
+        payloads = splitter.feed(b"".join(stream.events[at : at + each]))
+        told = tell_of(assembler, list(said(reader, [one for one in payloads if one != DONE])))
+        size += len(encoded([*told, *assembler.finish()] if DONE in payloads else told))
     return size
 
 

@@ -27,7 +27,10 @@ MOST_FILES = 65_536
 def lighten() -> None:
     """Before anything large is imported."""
     gc.set_threshold(*STARTING)
-    for spared in ("httpx._main", "watchfiles"):  # httpx's own program, and uvicorn's reloader: both do without
+    for spared in (
+        "httpx._main",
+        "watchfiles",
+    ):  # httpx's own program, and uvicorn's reloader: both do without
         sys.modules.setdefault(spared, None)  # type: ignore[arg-type]
 
 

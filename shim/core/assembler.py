@@ -37,7 +37,7 @@ from shim.core.items import (
     Speech,
     SummaryBuilder,
 )
-from shim.core.runs import Run
+from shim.core.runs import Run, Told
 from shim.core.source import Source
 from shim.core.tools import Declared, Toolbox
 from shim.core.usage import NO_USAGE, together
@@ -53,9 +53,6 @@ from shim.wire.response import (
 )
 
 AnyBuilder = TypeVar("AnyBuilder", bound=Builder)
-
-Told = Event | Run
-"""What is told: an event, or several as one."""
 
 State = Literal["new", "queued", "open", "finished", "ended"]
 Act = Literal["queue", "start", "feed", "finish", "fail", "cancel"]

@@ -15,8 +15,8 @@ from typing import cast
 
 from pydantic_core import to_json
 
-from shim.core.sse import framed, one_line
-from shim.wire.events import ContentDelta, OutputTextDelta, SummaryTextDelta
+from shim.core.sse import encode, framed, one_line
+from shim.wire.events import ContentDelta, Event, OutputTextDelta, SummaryTextDelta
 
 SpeechEvent = OutputTextDelta | ContentDelta | SummaryTextDelta
 
@@ -78,3 +78,23 @@ class Run:
             number += 1
         data = b"".join(pieces)
         return data if data.isascii() else one_line(data)
+
+
+Told = Event | Run
+"""What is told: an event, or several as one."""
+
+
+def encoded(told: Sequence[Told]) -> bytes:
+    """All of it as bytes of a server-sent event stream."""
+    return b"".join([each.encoded() if isinstance(each, Run) else encode(each) for each in told])
+
+
+def one_by_one(told: Sequence[Told]) -> list[Event]:
+    """All of it, one event after the other."""
+    events: list[Event] = []
+    for each in told:
+        if isinstance(each, Run):
+            events += each.events()
+        else:
+            events.append(each)
+    return events

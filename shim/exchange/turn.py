@@ -10,10 +10,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import dataclass, field
 
 from shim.ambient import monotonic
-from shim.core.assembler import Assembler, Told
+from shim.core.assembler import Assembler
 from shim.core.deltas import DONE, ChunkReader, Finish, Used
-from shim.core.runs import Run
-from shim.core.sse import encode
+from shim.core.runs import Told, encoded, one_by_one
 from shim.errors import Fault, cut_stream
 from shim.exchange.locking import Release, release_nothing
 from shim.exchange.recall import Recalled
@@ -31,20 +30,6 @@ Learn = Callable[[Usage], Awaitable[None]]
 
 _WAITING = frozenset({"new", "queued"})
 """States of an assembler before anything is told of an answer."""
-
-
-def _encoded(told: Sequence[Told]) -> bytes:
-    return b"".join([each.encoded() if isinstance(each, Run) else encode(each) for each in told])
-
-
-def _one_by_one(told: Sequence[Told]) -> list[Event]:
-    events: list[Event] = []
-    for each in told:
-        if isinstance(each, Run):
-            events += each.events()
-        else:
-            events.append(each)
-    return events
 
 
 async def keep_nothing(_: Response) -> None:
@@ -114,12 +99,12 @@ class Turn:
         moment for the end of the upstream's body, which saves the connection.
         """
         while (told := await self.tell()) is not None:
-            yield _one_by_one(told)
+            yield one_by_one(told)
 
     async def read(self) -> bytes | None:
         """The next of the same as bytes of a server-sent event stream, whole events only; None after the last."""
         told = await self.tell()
-        return None if told is None else _encoded(told)
+        return None if told is None else encoded(told)
 
     async def tell(self) -> Sequence[Told] | None:
         """What is told next, at first `created` and `in_progress`; None after the last."""
@@ -196,7 +181,7 @@ class Turn:
 
     def heartbeat(self) -> bytes:
         """A further `response.in_progress`, numbered in sequence; empty before the start or after the end."""
-        return _encoded(self.assembler.heartbeat())
+        return encoded(self.assembler.heartbeat())
 
     async def broken_off(self, fault: Fault) -> list[Event]:
         """What is left to tell of a turn whose `events` were cancelled; nothing before the start or after the end.
@@ -204,7 +189,7 @@ class Turn:
         An end that was being stored is told without waiting for the store again.
         """
         if self.final is not None or self.assembler.state == "new":
-            return _one_by_one(self.untold)
+            return one_by_one(self.untold)
         events = self._broken(fault)
         await self._kept(events)
         self._notice()
@@ -212,7 +197,7 @@ class Turn:
 
     async def cut_off(self, fault: Fault) -> bytes:
         """The same as bytes."""
-        return _encoded(await self.broken_off(fault))
+        return encoded(await self.broken_off(fault))
 
     async def response(self) -> Response:
         """The whole response of a request that was not streamed.

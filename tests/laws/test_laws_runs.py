@@ -8,7 +8,7 @@ from script import Telling
 from stage import assembler
 
 from shim.core.deltas import Finish, ReasoningText, RefusalText, Text
-from shim.core.runs import Run
+from shim.core.runs import Run, encoded, one_by_one
 from shim.core.sse import encode
 
 KINDS = {"text": Text, "reasoning": ReasoningText}
@@ -28,12 +28,10 @@ def test_more_is_what_feeding_would_tell(told, telling):
             refused = [RefusalText(text) for text in texts]
             assert together.feed(refused) == single.feed(refused)
             continue
-        events, sent = [], b""
-        for each in together.more(kind, texts):
-            events += each.events() if isinstance(each, Run) else [each]
-            sent += each.encoded() if isinstance(each, Run) else encode(each)
+        more = together.more(kind, texts)
+        events = one_by_one(more)
         assert events == single.feed([KINDS[kind](text) for text in texts])
-        assert sent == b"".join(map(encode, events))
+        assert encoded(more) == b"".join(map(encode, events))
         assert json.dumps(together.heartbeat()) == json.dumps(single.heartbeat())
     last = [Finish("stop")]
     assert together.feed(last) + together.finish() == single.feed(last) + single.finish()
