@@ -177,6 +177,12 @@ class Limits(BaseModel):
         64,
         "Background responses that one process makes at a time.",
         reason="nobody waits for them, so they need not be made all at once",
+        answer="none: further ones wait as `queued`, and the clients take turns",
+    )
+    background_client_jobs: int = _limit(
+        48,
+        "Those of one client.",
+        reason="the work of one client cannot keep that of all others waiting",
         answer="none: further ones wait as `queued`",
     )
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeVar
@@ -34,6 +34,7 @@ from shim.exchange.caller import Caller
 from shim.exchange.exchange import Asked, Exchange
 from shim.exchange.following import POLL_SECONDS, Following, Here
 from shim.exchange.locking import CONVERSATION_LOCKED
+from shim.exchange.places import Places
 from shim.exchange.steady import Steady
 from shim.exchange.story import Gone, Order, Story, is_over
 from shim.exchange.turn import Turn
@@ -52,9 +53,6 @@ Verdict = Literal["cancelled", "lost", "leaving"]
 
 Written = TypeVar("Written")
 """What a write gives."""
-
-Claiming = Callable[[int], Awaitable[tuple[Job, ...]]]
-"""Claims at most so many jobs."""
 
 ROUNDS_PER_LEASE = 3
 """How often within a lease it is renewed, a cancellation noticed, and the store searched for work."""
@@ -98,7 +96,8 @@ class Background:
         self._tokens = frozenset(settings.tokens)
         self._lease = settings.background_lease_seconds
         self._drain = settings.background_drain_seconds
-        self._places = settings.background_jobs
+        self._places = Places(settings.background_jobs, settings.background_client_jobs)
+        self._most_of_one = settings.background_client_jobs
         self._running: dict[tuple[str, str], Running] = {}
         self._leaving: asyncio.Task[None] | None = None
         self._left = False
@@ -169,13 +168,17 @@ class Background:
             now = self._source.now()
             for running in [one for one in self._running.values() if one.until <= now]:
                 await self._hold(running)  # else what is made here would be taken from here
+            if self._leaving:
+                return
             if self._steady.settled():
-                for job in await self._taken(
+                for job in await self._places.fill(
                     lambda limit: self._store.jobs.claim_abandoned(self._claim(), now, limit)
                 ):
                     log.info("response %s was left behind: attempt %d", job.response_id, job.attempt)
                     self._begin(job)
-            for job in await self._taken(lambda limit: self._store.jobs.claim(self._claim(), limit)):
+            for job in await self._places.fill(
+                lambda limit: self._store.jobs.claim(self._claim(), limit, self._most_of_one)
+            ):
                 self._begin(job)
 
     # -- clients ----------------------------------------------------------------------------------------------
@@ -192,13 +195,13 @@ class Background:
         template = self._exchange.template(asked, self._source.new_id("resp"), self._source.now())
         order = Order(body, asked.recalled.own, {**template, "status": "queued"})
         record = order.record(asked.owner, order.response)
-        claimed = self._free > 0
-        self._places -= claimed
+        claimed = not self._leaving and self._places.take(asked.owner)
         try:
             job = await self._enqueued(record, order, caller)
             await self._set_going(job, asked, record, claimed=claimed)
         except BaseException:
-            self._places += claimed
+            if claimed:
+                self._places.give(asked.owner)
             raise
         return order.response
 
@@ -250,7 +253,8 @@ class Background:
         if confirmed is not None and claimed:
             self._begin(confirmed, asked)
         else:
-            self._places += claimed
+            if claimed:
+                self._places.give(asked.owner)
             self._chore(self._look_safely())  # a place may be free by now
 
     async def get(self, owner: str, response_id: str) -> StoredResponse:
@@ -338,9 +342,9 @@ class Background:
         def ended(_: asyncio.Task[None]) -> None:
             if self._running.get(key) is running:
                 del self._running[key]
-            self._places += 1
+            self._places.give(job.owner)
             running.story.news.spread()
-            if self._free > 0:
+            if not self._leaving:
                 self._chore(self._look_safely())
 
         running.task.add_done_callback(ended)
@@ -486,19 +490,6 @@ class Background:
 
     # -- work in the store ------------------------------------------------------------------------------------
 
-    async def _taken(self, claim: Claiming) -> tuple[Job, ...]:
-        """Claim jobs for the free places, which nobody else takes meanwhile."""
-        places = self._free
-        if not places:
-            return ()
-        self._places -= places
-        jobs: tuple[Job, ...] = ()
-        try:
-            jobs = await claim(places)
-        finally:
-            self._places += places - len(jobs)
-        return jobs
-
     async def _watch(self) -> None:
         while True:
             await self._look_safely()
@@ -509,11 +500,6 @@ class Background:
             await self.look()
         except StoreFault as fault:
             log.warning("looking for background work: %s", fault.message)
-
-    @property
-    def _free(self) -> int:
-        """How many jobs may be begun now."""
-        return 0 if self._leaving else max(0, self._places)
 
     def _claim(self) -> Claim:
         return Claim(self._worker, self._source.now() + self._lease)

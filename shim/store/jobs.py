@@ -12,11 +12,32 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Update, bindparam, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from shim.store import leases
 from shim.store.database import Database
-from shim.store.records import LONGEST_SECONDS, UNCONFIRMED, Claim, Job, Lease, Renewal, ResponseRecord
+from shim.store.records import (
+    LONGEST_SECONDS,
+    UNBOUNDED,
+    UNCONFIRMED,
+    Claim,
+    Job,
+    Lease,
+    Renewal,
+    ResponseRecord,
+)
 from shim.store.responses import SqlResponses
 from shim.store.tables import jobs, responses, streams
 
@@ -41,20 +62,13 @@ _CONFIRM = (
 )
 
 
-def _claiming(*which: ColumnElement[bool]) -> Update:
-    """Take the oldest of these jobs that nobody is taking right now.
+def _claiming(found: Select[Any]) -> Update:
+    """Take the first of these jobs that nobody is taking right now.
 
     The locked rows come from a WITH of their own, which PostgreSQL evaluates once; as a plain subquery it might
     run again for each row and lock more than the limit.
     """
-    picked = (
-        select(jobs.c.response_key)
-        .where(*which)
-        .order_by(jobs.c.response_key)
-        .limit(bindparam("limit"))
-        .with_for_update(skip_locked=True)
-        .cte("picked")
-    )
+    picked = found.limit(bindparam("limit")).with_for_update(of=jobs, skip_locked=True).cte("picked")
     return (
         update(jobs)
         .where(jobs.c.response_key.in_(select(picked.c.response_key)))
@@ -63,9 +77,37 @@ def _claiming(*which: ColumnElement[bool]) -> Update:
     )
 
 
-_CLAIM = _claiming(jobs.c.worker.is_(None))
+def _in_turn() -> Select[Any]:
+    """Jobs that wait, the owners taking turns; of none more than one worker may have.
+
+    An owner's first turn comes after those that the worker's jobs of his have had.
+    """
+    had = (
+        select(jobs.c.owner, func.count().label("jobs"))
+        .where(jobs.c.worker == bindparam("by"))
+        .group_by(jobs.c.owner)
+        .subquery("had")
+    )
+    order = func.row_number().over(partition_by=jobs.c.owner, order_by=jobs.c.response_key)
+    turns = (
+        select(jobs.c.response_key, (order + func.coalesce(had.c.jobs, 0)).label("turn"))
+        .join_from(jobs, had, had.c.owner == jobs.c.owner, isouter=True)
+        .where(jobs.c.worker.is_(None))
+        .subquery("turns")
+    )
+    return (
+        select(jobs.c.response_key)
+        .join(turns, turns.c.response_key == jobs.c.response_key)
+        .where(jobs.c.worker.is_(None), turns.c.turn <= bindparam("most_of_one", type_=BigInteger))
+        .order_by(turns.c.turn, jobs.c.response_key)
+    )
+
+
+_CLAIM = _claiming(_in_turn())
 _CLAIM_ABANDONED = _claiming(
-    or_(jobs.c.until <= bindparam("now"), jobs.c.until > bindparam("later") + LONGEST_SECONDS)
+    select(jobs.c.response_key)
+    .where(or_(jobs.c.until <= bindparam("now"), jobs.c.until > bindparam("later") + LONGEST_SECONDS))
+    .order_by(jobs.c.response_key)
 )
 
 
@@ -118,9 +160,10 @@ class SqlJobs:
             return None
         return replace(job, worker=worker, until=until, attempt=attempt)
 
-    async def claim(self, claim: Claim, limit: int = 1) -> tuple[Job, ...]:
+    async def claim(self, claim: Claim, limit: int = 1, most_of_one: int = UNBOUNDED) -> tuple[Job, ...]:
         """See the protocol."""
-        return await self._claim(_CLAIM, {"by": claim.worker, "later": claim.until, "limit": limit})
+        taking = {"by": claim.worker, "later": claim.until, "limit": limit, "most_of_one": most_of_one}
+        return await self._claim(_CLAIM, taking)
 
     async def claim_abandoned(self, claim: Claim, now: int, limit: int = 1) -> tuple[Job, ...]:
         """See the protocol."""

@@ -113,7 +113,7 @@ class NoJobs:
         """Unknown."""
         return None
 
-    async def claim(self, claim: Claim, limit: int = 1) -> tuple[Job, ...]:  # noqa: ARG002
+    async def claim(self, claim: Claim, limit: int = 1, most_of_one: int = UNBOUNDED) -> tuple[Job, ...]:  # noqa: ARG002
         """None."""
         return ()
 

@@ -147,8 +147,12 @@ class Jobs(Protocol):
         """
         ...
 
-    async def claim(self, claim: Claim, limit: int = 1) -> tuple[Job, ...]:
-        """Take waiting jobs, oldest first; no job goes to two workers."""
+    async def claim(self, claim: Claim, limit: int = 1, most_of_one: int = UNBOUNDED) -> tuple[Job, ...]:
+        """Take waiting jobs; no job goes to two workers.
+
+        Owners take turns, who has fewest with this worker first, and of an owner's jobs the oldest. No worker takes more
+        than `most_of_one` of one owner, those counted that it has already.
+        """
         ...
 
     async def claim_abandoned(self, claim: Claim, now: int, limit: int = 1) -> tuple[Job, ...]:

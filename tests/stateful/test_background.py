@@ -254,6 +254,20 @@ def test_a_response_that_waits_is_cancelled_at_once(start, store):
         assert retrieve(http, waiting) == cancelled
 
 
+def test_the_work_of_one_client_leaves_places_to_others(start, store):
+    hold = Hold(after=2)
+    stack = start(store, background_jobs=2, background_client_jobs=1, background_lease_seconds=3600)
+    stack.say(Turn(text="one two three", hold=hold))
+    with stack.http("alice") as alice, stack.http("bob") as bob:
+        first = begin(alice)["id"]
+        until(lambda: retrieve(alice, first)["status"] == "in_progress")
+        second = begin(alice)["id"]
+        assert ended(bob, begin(bob)["id"])["status"] == "completed"
+        assert retrieve(alice, second)["status"] == "queued"
+        hold.released.set()
+        assert [ended(alice, one)["status"] for one in (first, second)] == ["completed", "completed"]
+
+
 def test_a_response_waits_for_the_turn_of_its_conversation(http, stack, held):
     talk = http.post("/conversations", json={}).json()["id"]
     first = begin(http, conversation=talk)

@@ -15,6 +15,7 @@ from waiting import PATIENCE, all_read, eventually
 from shim.ambient import Ambient
 from shim.exchange import Caller, Exchange
 from shim.exchange.background import MOST_ATTEMPTS, Background
+from shim.exchange.places import Places
 from shim.settings import Settings
 from shim.simulator import DEFAULT_KEY, Hold, Turn, run_in_thread
 from shim.store import StoreFault, open_store
@@ -82,7 +83,7 @@ async def fleet(store):
 
 async def die(background):
     """What kill -9 leaves: nothing more is written."""
-    background._places = -1000  # it begins nothing any more
+    background._places = Places(-1000, 0)  # it begins nothing any more
     tasks = [one.task for one in background._running.values()]
     for task in tasks:
         task.cancel()
@@ -240,7 +241,7 @@ async def test_whoever_takes_over_answers_the_client_as_its_own_kind(fleet):
     codex = Caller(DEFAULT_KEY, "client-token", refusals_as_text=True)
     fleet.grid.turns.append(Turn(refusal="No."))
     first, second = await fleet.process(), await fleet.process()
-    first._places = 0
+    first._places = Places(0, 0)
     response_id = (await first.create(BODY, codex, "req_1"))["id"]
     await second.look()
     (message,) = (await ended(second, response_id))["output"]
@@ -292,12 +293,12 @@ async def test_a_job_whose_client_was_told_that_the_store_is_away_is_never_run(
     fleet, monkeypatch, places, committed
 ):
     first, second = await fleet.process(), await fleet.process()
-    first._places = places
+    first._places = Places(places, places)
     jobs = first._store.jobs
     monkeypatch.setattr(jobs, "enqueue", breaking(jobs.enqueue, 1, committed=committed))
     with pytest.raises(StoreFault):
         await first.create(BODY, CALLER, "req_1")
-    assert first._places == places
+    assert first._places.free == places
     await second.look()
     assert not second._running
     for _ in range(MOST_ATTEMPTS):
@@ -316,7 +317,7 @@ async def test_a_job_that_is_stored_is_run_once_though_the_store_broke_then(
     """Its client was told of it."""
     fleet.grid.turns.append(Turn(text="found"))
     first, second = await fleet.process(), await fleet.process()
-    first._places = places
+    first._places = Places(places, places)
     jobs = first._store.jobs
     monkeypatch.setattr(jobs, "confirm", breaking(jobs.confirm, 2, committed=committed))
     response_id = await begun(first)
@@ -330,7 +331,7 @@ async def test_a_job_that_is_stored_is_run_once_though_the_store_broke_then(
     response = await ended(first, response_id)
     assert response["output"][0]["content"][0]["text"] == "found"
     check(await told(first, response_id))
-    await eventually(lambda: first._places == places and not first._running)
+    await eventually(lambda: first._places.free == places and not first._running)
     assert len(fleet.grid.journal.served) == 1
 
 
@@ -339,7 +340,7 @@ async def test_a_job_whose_process_died_before_it_could_let_it_be_run_ends_as_fa
     fleet, monkeypatch, places
 ):
     first, second = await fleet.process(), await fleet.process()
-    first._places = places
+    first._places = Places(places, places)
     jobs = first._store.jobs
     monkeypatch.setattr(jobs, "confirm", breaking(jobs.confirm, 10**6, committed=False))
     response_id = await begun(first)
@@ -354,7 +355,7 @@ async def test_a_job_whose_process_died_before_it_could_let_it_be_run_ends_as_fa
 
 async def test_a_job_that_was_deleted_before_it_could_be_run_leaves_its_place(fleet, monkeypatch):
     first = await fleet.process()
-    first._places = 1
+    first._places = Places(1, 1)
     jobs, confirming = first._store.jobs, asyncio.Event()
     confirm = jobs.confirm
 
@@ -369,12 +370,12 @@ async def test_a_job_that_was_deleted_before_it_could_be_run_leaves_its_place(fl
         return (await first._store.stats()).jobs
 
     await eventually(stored)
-    assert first._places == 0
+    assert first._places.free == 0
     (job,) = await jobs.claim_abandoned(Claim("onlooker", fleet.clock.now()), fleet.clock.now() + LEASE)
     await first._store.responses.delete(job.owner, job.response_id)
     confirming.set()
     await creating
-    await eventually(lambda: (first._places, len(first._running)) == (1, 0))
+    await eventually(lambda: (first._places.free, len(first._running)) == (1, 0))
 
 
 async def test_a_process_with_another_secret_says_so(fleet):
@@ -410,7 +411,7 @@ async def test_a_job_of_a_client_that_is_not_let_in_any_more_is_not_begun(fleet,
     sent = "tökens-may-be-odd".encode().decode("latin-1")  # as the server gives headers
     monkeypatch.setattr(f"{__name__}.CALLER", Caller(DEFAULT_KEY, sent))
     first, second = await fleet.process(), await fleet.process(client_tokens=tokens)
-    first._places = 0
+    first._places = Places(0, 0)
     response_id = await begun(first)
     await second.look()
     response = await ended(second, response_id)

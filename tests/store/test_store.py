@@ -306,6 +306,23 @@ class TestJobs:
         claimed = await store.jobs.claim(Claim("w1", NOW), limit=2)
         assert [job.response_id for job in claimed] == ["a", "b"]
 
+    async def test_owners_take_turns(self, store):
+        for name in "abcd":
+            await store.jobs.enqueue(record(name, status="queued"), b"{}")
+        await store.jobs.enqueue(record("e", owner="bob", status="queued"), b"{}")
+        claimed = await store.jobs.claim(Claim("w1", NOW), limit=2)
+        assert [job.response_id for job in claimed] == ["a", "e"]
+        await store.jobs.enqueue(record("f", owner="carol", status="queued"), b"{}")
+        claimed = await store.jobs.claim(Claim("w1", NOW), limit=1)
+        assert [job.response_id for job in claimed] == ["f"]
+
+    async def test_no_worker_takes_more_of_one_owner_than_it_may(self, store):
+        for name in "abcd":
+            await store.jobs.enqueue(record(name, status="queued"), b"{}")
+        for worker, taken in (("w1", ["a", "b"]), ("w1", []), ("w2", ["c", "d"])):
+            claimed = await store.jobs.claim(Claim(worker, NOW + 30), limit=9, most_of_one=2)
+            assert [job.response_id for job in claimed] == taken
+
     async def test_a_job_may_be_claimed_by_who_makes_it(self, store):
         job = await store.jobs.enqueue(record(status="queued"), b"{}", claim=Claim("w1", NOW + 30))
         assert await store.jobs.claim(Claim("w2", NOW + 30)) == ()

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,7 +21,7 @@ from sqlalchemy import delete
 
 from shim.settings import Settings
 from shim.store import ResponseStore, open_store
-from shim.store.records import Claim, ResponseRecord, StoredEvent, Window
+from shim.store.records import UNBOUNDED, Claim, ResponseRecord, StoredEvent, Window
 from shim.store.tables import metadata
 
 OWNERS = st.sampled_from(["alice", "bob"])
@@ -142,10 +143,19 @@ class StoreMachine(RuleBasedStateMachine):
         self.jobs[name] = {"worker": None, "until": None, "attempt": 0}
         return name
 
-    @rule(worker=st.sampled_from(["w1", "w2"]), limit=st.integers(1, 3))
-    def claim(self, worker, limit):
-        expected = [name for name, job in self.jobs.items() if job["worker"] is None][:limit]
-        found = self.run(self.store.jobs.claim(Claim(worker, self.now + LEASE), limit))
+    @rule(
+        worker=st.sampled_from(["w1", "w2"]), limit=st.integers(1, 3), most=st.sampled_from([1, 2, UNBOUNDED])
+    )
+    def claim(self, worker, limit, most):
+        had = Counter(owner for (owner, _), job in self.jobs.items() if job["worker"] == worker)
+        turns = []
+        for name, job in self.jobs.items():
+            if job["worker"] is None:
+                had[name[0]] += 1
+                turns.append((had[name[0]], len(turns), name))
+        expected = sorted(turn for turn in sorted(turns)[:limit] if turn[0] <= most)
+        expected = [name for _, _, name in sorted(expected, key=lambda turn: turn[1])]
+        found = self.run(self.store.jobs.claim(Claim(worker, self.now + LEASE), limit, most))
         self._taken(worker, found, expected)
 
     @rule(worker=st.sampled_from(["w1", "w2"]), limit=st.integers(1, 3))
