@@ -15,7 +15,9 @@ def test_an_owner_has_so_many_places_and_all_together_so_many():
     assert places.free == 0
     places.give("a")
     assert places.free == 1
-    assert [places.take(owner) for owner in ("b", "b")] == [True, False]
+    assert [places.take(owner) for owner in ("a", "b")] == [True, False]
+    places.give("b")
+    assert [places.take(owner) for owner in ("a", "b", "b")] == [False, True, False]
 
 
 async def test_places_are_kept_free_for_what_is_being_claimed():
