@@ -1979,8 +1979,8 @@ MUTANTS = [
     Mutant(
         "cut-to-nothing",
         "store/eviction.py",
-        "excess = kept[owner] - share",
-        "excess = kept[owner]",
+        "self._cut(owner, kept[owner] - share, budget)",
+        "self._cut(owner, kept[owner], budget)",
         f"{EVICTION}::test_who_keeps_most_gives_way_first[memory-4-2]",
     ),
     Mutant(
@@ -2052,6 +2052,13 @@ MUTANTS = [
         "        self._held[owner] -= 1\n",
         "",
         "tests/exchange/test_places.py",
+    ),
+    Mutant(
+        "responses-go-before-conversations",
+        "store/eviction.py",
+        "islice(heapq.merge(*kinds), BATCH)",
+        "islice((one for kind in kinds for one in kind), BATCH)",
+        f"{EVICTION}::test_what_was_just_stored_is_there_whatever_else_its_owner_keeps",
     ),
     Mutant(
         "one-free-page-given-back",

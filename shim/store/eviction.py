@@ -2,19 +2,22 @@
 
 Everyone has a fair share: as large as it can be for all to fit, where those who keep less leave what they do not need
 to the others. Whoever keeps more is cut to it, the one who keeps most first; whoever keeps less loses nothing,
-however much others store. Of one owner the oldest responses without a job go, then the conversations unused for longest.
+however much others store. Of one owner that goes first which is oldest, be it a response without a job, by when it was made, or a
+conversation, by when it was last used: what was just stored is there.
 
 Not here: what goes by its age, and when anything goes (`shim.store.retention`).
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, delete, func, select
+from sqlalchemy import Connection, Select, bindparam, delete, func, select
 
 from shim.store.database import Database
 from shim.store.tables import conversations, jobs, responses, streams
@@ -84,18 +87,37 @@ def sizes_by_owner(connection: Connection) -> dict[str, int]:
 
 def _oldest_responses() -> Select[Any]:
     """Those of an owner that no job is about."""
-    joined = select(responses.c.key, _SIZE.label("size")).join_from(responses, streams, isouter=True)
+    found = select(responses.c.key, _SIZE.label("size"), responses.c.created_at.label("at"))
     idle = ~select(jobs.c.response_key).where(jobs.c.response_key == responses.c.key).exists()
-    mine = joined.where(responses.c.owner == bindparam("of"), idle)
+    mine = found.join_from(responses, streams, isouter=True).where(responses.c.owner == bindparam("of"), idle)
     return mine.order_by(responses.c.created_at, responses.c.key)
 
 
 def _oldest_conversations() -> Select[Any]:
-    mine = select(conversations.c.key, conversations.c.size).where(conversations.c.owner == bindparam("of"))
-    return mine.order_by(conversations.c.used_at, conversations.c.key)
+    found = select(conversations.c.key, conversations.c.size, conversations.c.used_at.label("at"))
+    return found.where(conversations.c.owner == bindparam("of")).order_by("at", conversations.c.key)
 
 
 _OLDEST = ((responses, _oldest_responses()), (conversations, _oldest_conversations()))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Kept:
+    """One that may go; the oldest is the least."""
+
+    at: int
+    table: str
+    key: int
+    size: int
+
+
+def _oldest(connection: Connection, owner: str) -> Iterator[_Kept]:
+    """The first batch of what an owner keeps."""
+    kinds = (
+        [_Kept(row.at, table.name, row.key, row.size) for row in connection.execute(found, {"of": owner})]
+        for table, found in ((table, oldest.limit(BATCH)) for table, oldest in _OLDEST)
+    )
+    return islice(heapq.merge(*kinds), BATCH)
 
 
 class Eviction:
@@ -113,41 +135,37 @@ class Eviction:
         kept = await self._database.read(sizes_by_owner, patient=True)
         share = fair_share(kept.values(), self._max_bytes)
         for owner in sorted((one for one in kept if kept[one] > share), key=lambda one: (-kept[one], one)):
-            excess = kept[owner] - share
-            for table, oldest in _OLDEST:
-                count, freed = await self._cut(owner, excess, table, oldest, budget)
-                gone[table.name] += count
-                excess -= freed
+            gone += await self._cut(owner, kept[owner] - share, budget)
         return gone
 
-    async def _cut(
-        self, owner: str, excess: int, table: Table, oldest: Select[Any], budget: Budget
-    ) -> tuple[int, int]:
-        """Delete an owner's oldest rows until so many bytes are gone or the bound holds; rows and bytes."""
+    async def _cut(self, owner: str, excess: int, budget: Budget) -> Counter[str]:
+        """Delete an owner's oldest things until so many bytes are gone or the bound holds; how many of each table."""
 
-        def work(connection: Connection) -> tuple[int, int]:
-            wanted = min(excess - freed, size_of_all(connection) - self._max_bytes)
-            rows = _enough(connection.execute(oldest.limit(BATCH), {"of": owner}), wanted)
-            if rows:
-                connection.execute(delete(table).where(table.c.key.in_(rows)))
-            return len(rows), sum(rows.values())
+        def work(connection: Connection) -> list[_Kept]:
+            wanted = min(excess, size_of_all(connection) - self._max_bytes)
+            some = _enough(_oldest(connection, owner), wanted)
+            for table, _ in _OLDEST:
+                if keys := [one.key for one in some if one.table == table.name]:
+                    connection.execute(delete(table).where(table.c.key.in_(keys)))
+            return some
 
-        count = freed = 0
-        while freed < excess and budget.take():
+        gone: Counter[str] = Counter()
+        while excess > 0 and budget.take():
             some = await self._database.write(work, patient=True)
-            count, freed = count + some[0], freed + some[1]
-            if not some[0]:
+            gone.update(one.table for one in some)
+            excess -= sum(one.size for one in some)
+            if not some:
                 budget.give_back()
                 break
-        return count, freed
+        return gone
 
 
-def _enough(rows: Any, excess: int) -> dict[int, int]:
-    """Keys and sizes of the first rows that make up the excess together."""
-    found: dict[int, int] = {}
-    for row in rows:
-        if excess <= 0:
+def _enough(oldest: Iterable[_Kept], wanted: int) -> list[_Kept]:
+    """The first ones that make up so many bytes together."""
+    found = []
+    for one in oldest:
+        if wanted <= 0:
             break
-        found[row.key] = row.size
-        excess -= row.size
+        found.append(one)
+        wanted -= one.size
     return found

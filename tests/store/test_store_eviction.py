@@ -66,7 +66,7 @@ def weight(kept):
 
 def goes_first(kept):
     """The order in which an owner's things go; what is under way stays."""
-    return [one for kind in ("response", "conversation") for one in kept if one[0] == kind]
+    return [one for one in kept if one[0] != "job"]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -120,6 +120,20 @@ async def test_a_flood_takes_nothing_from_who_keeps_less(url, opened, kind):
         await purge(store, NOW + 9)
         assert await quiet.left() == quiet.kept
     assert 0 < weight(await loud.left()) <= 10_000 - weight(quiet.kept)
+
+
+@pytest.mark.parametrize("kind", ["response", "conversation"])
+async def test_what_was_just_stored_is_there_whatever_else_its_owner_keeps(url, opened, kind):
+    store = await opened(url, store_max_bytes=10_000)
+    owner = Owner("alice", store)
+    for number in range(4):
+        await owner.conversation(NOW + 2 * number, 2000)
+        await owner.response(NOW + 2 * number + 1, 2000)
+    await getattr(owner, kind)(NOW + 9, 2000)
+    await purge(store, NOW + 9)
+    left = await owner.left()
+    assert left == owner.kept[-len(left) :]
+    assert len(left) == 4
 
 
 @pytest.mark.parametrize(("count", "left"), [(2, 2), (4, 2)])
