@@ -94,7 +94,7 @@ class Pool:
             self._next()
 
     def _is_old(self, connection: Connection) -> bool:
-        return connection.loop.time() - connection.idle_since > KEEPALIVE_SECONDS
+        return connection.loop.time() - connection.idle_since >= KEEPALIVE_SECONDS
 
     def _end_oldest(self) -> None:
         connection = next(iter(self._idle))
@@ -107,7 +107,7 @@ class Pool:
         while self._idle and self._is_old(next(iter(self._idle))):
             self._end_oldest()
         if oldest := next(iter(self._idle), None):
-            self._sweeper = oldest.loop.call_later(KEEPALIVE_SECONDS, self._sweep)
+            self._sweeper = oldest.loop.call_at(oldest.idle_since + KEEPALIVE_SECONDS, self._sweep)
 
     # -- turns ------------------------------------------------------------------------------------------------
 

@@ -637,6 +637,22 @@ async def test_an_idle_connection_goes_after_its_time(monkeypatch):
     assert gate.served == 3
 
 
+async def test_idle_connections_go_when_their_own_time_is_over():
+    gate = Gate()
+    gate.open.set()
+    async with peer(gate) as port, over() as it:
+        url = f"http://127.0.0.1:{port}/"
+        await asyncio.gather(got(it, url), got(it, url))
+        old, younger = it._pool._idle
+        old.idle_since -= pool.KEEPALIVE_SECONDS
+        younger.idle_since -= pool.KEEPALIVE_SECONDS / 4
+        it._pool._sweeper.cancel()
+        it._pool._sweep()
+        assert [*it._pool._idle] == [younger]
+        due = younger.idle_since + pool.KEEPALIVE_SECONDS
+        assert it._pool._sweeper.when() == pytest.approx(due, abs=0.01)
+
+
 @pytest.mark.parametrize("turns", [0, 1, 5])
 async def test_a_connection_closed_while_idle_is_not_handed_out(turns):
     served = []
