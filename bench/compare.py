@@ -1,4 +1,4 @@
-"""The shim beside no bridge, a bare pass-through and LiteLLM, on one core each.
+"""The shim beside no bridge, bare ones that translate nothing, a Rust one and LiteLLM, on one core each.
 
 `python -m bench.compare` takes some minutes, `--quick` less than one; the figures go into `bench/RESULTS.md` as well, unless
 `--dry` is given. Each contender in turn gets one core, the mock upstream and the load generator the other. Other work on
@@ -220,7 +220,7 @@ def ratios(all_figures: Sequence[Figures]) -> str:
     by_name = {each.name: each for each in all_figures}
     shim = by_name.get("shim")
     lines = []
-    for name in ("pass-through", "codex-relay", "litellm"):
+    for name in ("bytes", "pass-through", "codex-relay", "litellm"):
         other = by_name.get(name)
         if shim and other:
             parts = (

@@ -56,6 +56,11 @@ def passthrough_command(port: int, upstream: str, folder: Path) -> Sequence[str]
     return (sys.executable, "-m", "bench.passthrough", str(port), upstream)
 
 
+def bytes_command(port: int, upstream: str, folder: Path) -> Sequence[str]:  # noqa: ARG001 -- a `Command`
+    """Bytes handed on, unread."""
+    return (sys.executable, "-m", "bench.bytes", str(port), upstream)
+
+
 def litellm_command(port: int, upstream: str, folder: Path) -> Sequence[str]:
     """LiteLLM's proxy with one worker, its Responses endpoint in front of a Chat Completions provider."""
     lines = ["model_list:"]
@@ -109,6 +114,7 @@ CONTENDERS = {
     each.name: each
     for each in (
         Contender("direct", CHAT),
+        Contender("bytes", CHAT, bytes_command),
         Contender("pass-through", CHAT, passthrough_command),
         Contender("shim", RESPONSES, shim_command),
         Contender("shim-stored", RESPONSES, shim_command, store=True),
