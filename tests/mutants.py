@@ -616,7 +616,7 @@ MUTANTS = [
         "if not events:",
         SSE,
     ),
-    Mutant("plain-events-after-half-a-line", "upstream/sse.py", " or self._lines.waiting:", ":", SSE),
+    Mutant("plain-events-after-half-a-line", "upstream/sse.py", " or self._lines.is_waiting():", ":", SSE),
     Mutant(
         "plain-events-within-an-event",
         "upstream/sse.py",
@@ -670,11 +670,11 @@ MUTANTS = [
     Mutant(
         "more-of-what-is-barred",
         "core/deltas.py",
-        "barred, joiner = self._tags.barred,",
+        "barred, joiner = self._tags.barred(),",
         "barred, joiner = None,",
         PAYLOADS,
     ),
-    Mutant("more-in-an-unsteady-state", "core/deltas.py", " or not self._tags.steady:", ":", PAYLOADS),
+    Mutant("more-in-an-unsteady-state", "core/deltas.py", " or not self._tags.is_steady():", ":", PAYLOADS),
     Mutant(
         "more-takes-no-room",
         "core/deltas.py",

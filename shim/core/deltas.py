@@ -216,9 +216,9 @@ class ChunkReader:
             return None
         barred, joiner = None, self._reasoning
         if form.kind == "text":
-            if self._logprobs or not self._tags.steady:
+            if self._logprobs or not self._tags.is_steady():
                 return None
-            barred, joiner = self._tags.barred, self._text
+            barred, joiner = self._tags.barred(), self._text
         texts = [] if joiner.held else form.run(payloads, start, barred)
         if not (texts and (texts := self._afforded(texts))):
             return None

@@ -30,7 +30,6 @@ class Frame:
     fields: SpeechEvent
     _around: tuple[bytes, bytes, bytes] | None = None
 
-    @property
     def around(self) -> tuple[bytes, bytes, bytes]:
         """The bytes of such an event before the text, those up to the number, and those after it."""
         if self._around is None:
@@ -69,7 +68,7 @@ class Run:
 
     def encoded(self) -> bytes:
         """The same as bytes of a server-sent event stream."""
-        front, middle, end = self.frame.around
+        front, middle, end = self.frame.around()
         number = self.number
         pieces: list[bytes] = []
         for text, padding in zip(self.texts, self.paddings or repeat(None), strict=False):

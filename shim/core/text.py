@@ -90,19 +90,17 @@ class TagSplitter:
     fenced: bool = False
     ticks: int = 0
 
-    @property
-    def steady(self) -> bool:
+    def is_steady(self) -> bool:
         """Whether content is text to the letter and changes nothing here, unless it holds one of the `barred` characters."""
         return self.state == "body" and (self.is_call is None or not (self.buffer or self.ticks))
 
-    @property
     def barred(self) -> re.Pattern[str] | None:
         """What may begin something else than text."""
         return None if self.is_call is None else _MARKS
 
     def passes(self, text: str) -> bool:
         """Whether a piece of content need not be fed, as it is text to the letter."""
-        return self.steady and bool(text) and not (self.barred and self.barred.search(text))
+        return self.is_steady() and bool(text) and not (self.is_call and _MARKS.search(text))
 
     def feed(self, text: str) -> list[Piece]:
         """Split a piece of content; what may yet turn out to be a tag is held back."""

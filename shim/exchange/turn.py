@@ -144,7 +144,7 @@ class Turn:
         told: list[Told] = []
         at = 0
         try:
-            while at < len(payloads) and self.final is None:
+            while at < len(payloads) and self.assembler.final is None:
                 if more := self.reader.more(payloads, at):
                     told += self.assembler.more(*more)
                     at += len(more[1])

@@ -139,8 +139,7 @@ class Answer(httpx.AsyncByteStream):
 
     # -- from the connection ----------------------------------------------------------------------------------
 
-    @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether nothing more can come."""
         return self._complete or self._trouble is not None
 
@@ -151,7 +150,7 @@ class Answer(httpx.AsyncByteStream):
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._unfit(error)
-        if self._bare_bytes > MAX_HEAD_BYTES and not self.over:
+        if self._bare_bytes > MAX_HEAD_BYTES and not self.is_over():
             self.fail(httpx.RemoteProtocolError("its headers are too long"))
         if self._parts or self._complete:
             self._wake()
@@ -163,7 +162,7 @@ class Answer(httpx.AsyncByteStream):
             error: What broke it, if it broke.
             undelivered: Whether the other side ended it without having received all of the request.
         """
-        if self.over:
+        if self.is_over():
             return
         if self.head.done() and error is None and not self._has_length():
             self._complete = True
@@ -374,7 +373,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol; what nobody asked for is a reason to go."""
-        if self._answer is None or self._answer.over:
+        if self._answer is None or self._answer.is_over():
             self.abort()
         else:
             self._answer.feed(data)

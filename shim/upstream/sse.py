@@ -119,7 +119,7 @@ class EventReader:
 
     def _plain(self, data: bytes) -> list[str] | None:
         """The same at once, if nothing waits and the bytes are whole events of one `data` line each, as nearly all are."""
-        if not (self._between and data.startswith(DATA) and data.endswith(END)) or self._lines.waiting:
+        if not (self._between and data.startswith(DATA) and data.endswith(END)) or self._lines.is_waiting():
             return None
         if len(data) > self._limit or b"\r" in data:
             return None
@@ -181,8 +181,7 @@ class LineSplitter:
         self._keep(others.pop())
         return [line, *others]
 
-    @property
-    def waiting(self) -> bool:
+    def is_waiting(self) -> bool:
         """Whether what comes next may belong to what came before."""
         return self._after_cr or bool(self.pending)
 

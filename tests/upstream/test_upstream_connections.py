@@ -165,7 +165,7 @@ async def fed(parts: list[bytes]) -> tuple[object, ...]:
     for part in parts:
         if not wire.aborted:
             connection.data_received(part)
-    whole = connection._answer is not None and connection._answer.over
+    whole = connection._answer is not None and connection._answer.is_over()
     if not whole:
         connection.connection_lost(None)
     try:
