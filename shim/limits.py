@@ -226,7 +226,8 @@ class Limits(BaseModel):
     )
     max_output_bytes: int = _limit(
         64 << 20,
-        "Bytes of text, reasoning and arguments in one response; each call counts for 1 KB more.",
+        "Bytes of text, reasoning and arguments in one response; each call counts for 1 KB more, "
+        "each citation for 512 bytes, each log probability for 12.",
         reason="they are held until its end; 128,000 tokens have about 600 KB",
         answer=NOT_OVER_ALL,
     )

@@ -144,6 +144,14 @@ MOST_OUTPUT_BYTES = 64 << 20
 CALL_BYTES = 1 << 10
 """What a call counts for besides its arguments: about as much as it takes here."""
 
+CITATION_BYTES = 1 << 9
+LOGPROB_BYTES = 12
+"""What a citation and a log probability count for besides their texts and bytes: the upstream may send very many empty ones. So
+little for the latter that 128,000 tokens with the 20 likeliest beside each have room."""
+
+LONGEST_NAME = 1 << 10
+"""Characters of a called function's name: as much as a tool's may have here. One that comes in pieces is looked up with each."""
+
 _ASIDE = ("think", "call")
 """States of the tag splitter in which content is not the answer's text."""
 _RARE = frozenset({"annotations", "refusal", "tool_calls", "function_call"})
@@ -160,11 +168,13 @@ class ChunkReader:
 
     `names` are the functions that were declared: with them a name that comes in pieces is known to be whole, and
     calls left in the text are looked for. `room` counts down the bytes of text, reasoning and arguments that may
-    still come: all of it is held somewhere until the end.
+    still come: all of it is held somewhere until the end. `scored` tells whether log probabilities were asked for: some
+    upstreams send them to everyone.
     """
 
     names: frozenset[str] = frozenset()
     room: int = MOST_OUTPUT_BYTES
+    scored: bool = True
     finished: bool = False
     _calls: list[_Call] = field(default_factory=list)
     _by_index: dict[int, _Call] = field(default_factory=dict)
@@ -288,7 +298,7 @@ class ChunkReader:
         if reasoning := text_of(body.get("reasoning_content")) or text_of(body.get("reasoning")):
             self._add_reasoning(reasoning, deltas)
         if (content := body.get("content")) is not None:
-            if logprobs := choice.get("logprobs"):
+            if self.scored and (logprobs := choice.get("logprobs")):
                 self._read_logprobs(logprobs)
             self._content(content, deltas)
         if not _RARE.isdisjoint(body):
@@ -300,7 +310,7 @@ class ChunkReader:
         if annotations := body.get("annotations"):
             self._route(self._tags.release(), deltas)
             for found in citations_of(annotations):
-                self._spend(found["url"] + found["title"])
+                self._spend(found["url"] + found["title"], CITATION_BYTES)
                 deltas.append(Citation(found))
         if refusal := text_of(body.get("refusal")):
             self._route(self._tags.release(), deltas)
@@ -332,13 +342,13 @@ class ChunkReader:
         elif text := text_of(part.get("text")):
             self._add_text(text, deltas)
 
-    def _spend(self, said: str) -> None:
-        """Count what will be held.
+    def _spend(self, said: str, more: int = 0) -> None:
+        """Count what will be held, and so many bytes more.
 
         Raises:
             UpstreamFault: It is too much.
         """
-        self.room -= _size(said)
+        self.room -= _size(said) + more
         if self.room < 0:
             raise UpstreamFault("The answer is longer than a response may be.", code="server_error")
 
@@ -378,8 +388,11 @@ class ChunkReader:
 
     def _read_logprobs(self, logprobs: Any) -> None:
         content = logprobs.get("content") if isinstance(logprobs, dict) else None
-        if isinstance(content, list):
-            self._logprobs.extend(logprob_of(entry) for entry in content if isinstance(entry, dict))
+        for entry in content if isinstance(content, list) else ():
+            if isinstance(entry, dict):
+                self._logprobs.append(logprob_of(entry))
+                told = (self._logprobs[-1], *self._logprobs[-1]["top_logprobs"])
+                self._spend("", sum(LOGPROB_BYTES + len(one["bytes"]) for one in told))
 
     # -- calls ------------------------------------------------------------------------------------------------
 
@@ -402,7 +415,7 @@ class ChunkReader:
             call = self._begin(said, deltas)
         self._remember(call, said)
         if not call.started and said.name and call.name != said.name:
-            call.name += said.name
+            _add_name(call, said.name)
         if text := call.joiner.feed(said.arguments):
             call.arguments.write(text)
         if not call.started and call.name and (call.arguments.tell() or self._is_whole(call.name)):
@@ -514,6 +527,18 @@ class ChunkReader:
 def _size(text: str) -> int:
     """Bytes of it in UTF-8."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _add_name(call: _Call, name: str) -> None:
+    """More of a call's name.
+
+    Raises:
+        UpstreamFault: It is too long.
+    """
+    call.name += name
+    if len(call.name) > LONGEST_NAME:
+        told = f"The upstream sent a tool call whose name has more than {LONGEST_NAME:,} characters."
+        raise UpstreamFault(told, code="server_error")
 
 
 def _repeats(call: _Call, said: Entry) -> bool:

@@ -26,6 +26,10 @@ FinishReason = Literal["stop", "length", "content_filter"]
 IMPOSSIBLE_LOGPROB = -9999.0
 """What the API gives for a token outside its ranking; in place of an infinity or nothing."""
 
+MOST_ALTERNATIVES = 20
+"""Alternatives of a token that are told: the API gives no more."""
+
+_OCTETS = range(256)
 _LONGEST_INDEX = 9
 _MOST_TOKENS = (1 << 31) - 1
 
@@ -191,14 +195,16 @@ def logprob_of(entry: Json) -> Logprob:
     """A token's probability with its alternatives."""
     top = entry.get("top_logprobs")
     alternatives = (
-        [_top_logprob(one) for one in top if isinstance(one, dict)] if isinstance(top, list) else []
+        [_top_logprob(one) for one in top[:MOST_ALTERNATIVES] if isinstance(one, dict)]
+        if isinstance(top, list)
+        else []
     )
     return Logprob(**_top_logprob(entry), top_logprobs=alternatives)
 
 
 def _top_logprob(entry: Json) -> TopLogprob:
     token, octets = scrub(text_of(entry.get("token"))), entry.get("bytes")
-    if not isinstance(octets, list) or not all(type(octet) is int for octet in octets):
+    if not isinstance(octets, list) or not all(type(octet) is int and octet in _OCTETS for octet in octets):
         octets = list(token.encode())
     return TopLogprob(token=token, logprob=_log_probability(entry.get("logprob")), bytes=octets)
 

@@ -2,7 +2,7 @@
 
 A call's arguments arrive as pieces of JSON, cut anywhere, even within an escape. `StringScanner` gives the decoded
 text of each string value as it grows, with the path at which it stands. It never raises: at the first character
-that cannot be JSON it is `broken` and says no more. Its pieces hold no half of a surrogate pair but as escapes
+that cannot be JSON, or is nested too deeply, it is `broken` and says no more. Its pieces hold no half of a surrogate pair but as escapes
 (`shim.core.text.Joiner` sees to that). Not a validator; `parsed` reads text that is whole.
 """
 
@@ -24,6 +24,13 @@ _LITERAL = re.compile(r"[-+.0-9A-Za-z]+")
 _SPACE = re.compile(r"[ \t\r\n]+")
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _HEX = re.compile(r"[0-9a-fA-F]{4}")
+
+LONGEST_PATH = 4
+"""Steps of a path that are told: what stands deeper is nobody's argument, and each string has a path of its own."""
+
+DEEPEST = 1000
+"""Objects and arrays within each other: no parser reads more, and each is held as long as it is open."""
+
 _UNICODE_ESCAPE = 6
 """Characters of an escape such as `\\u00e9`."""
 
@@ -53,7 +60,7 @@ def scrubbed(value: Any) -> Any:
 
 @dataclass(slots=True)
 class StringPiece:
-    """More of the string at `path`; `done` with its last piece."""
+    """More of the string at `path`, of which the first steps are told; `done` with its last piece."""
 
     path: Path
     text: str
@@ -98,9 +105,10 @@ class StringScanner:
 
     @property
     def path(self) -> Path:
-        """Where the reader stands."""
+        """Where the reader stands, or the first steps to it."""
         return tuple(
-            (container.key or "") if container.is_object else container.index for container in self._stack
+            (container.key or "") if container.is_object else container.index
+            for container in self._stack[:LONGEST_PATH]
         )
 
     def _is_plain(self, piece: str) -> bool:
@@ -183,7 +191,7 @@ class StringScanner:
             self._in_key = top is not None and top.wants_key
             self._place = self.path
         elif character in "{[":
-            self._stack.append(_Container(is_object=character == "{", wants_key=character == "{"))
+            self._open(is_object=character == "{")
         elif character in "}]":
             self._close(is_object=character == "}")
         elif character == "," and top is not None:
@@ -199,6 +207,12 @@ class StringScanner:
             self.broken = True
             return at
         return literal.end()
+
+    def _open(self, *, is_object: bool) -> None:
+        if len(self._stack) == DEEPEST:
+            self.broken = True
+        else:
+            self._stack.append(_Container(is_object=is_object, wants_key=is_object))
 
     def _close(self, *, is_object: bool) -> None:
         if self._stack[-1].is_object != is_object:

@@ -95,7 +95,8 @@ class AssistantTurn:
     calls: list[Call] = field(default_factory=list)
     later: list[UserMessage] = field(default_factory=list)
     """What stood inside the turn and is not the model's: it follows the turn."""
-    ids: set[str] = field(default_factory=set)
+    ids: dict[str, int] = field(default_factory=dict)
+    """The ids of its calls, and the number from which on one that comes again looks for a free name."""
     last: int = -1
     """The position of its last item, outputs included."""
     answered: bool = False
@@ -255,12 +256,13 @@ class Fold:
 
     def _free_id(self, call_id: str, turn: AssistantTurn, where: str) -> str:
         """The id of a call, unlike all others of its turn."""
-        free, number = call_id, len(turn.calls)
+        free, number = call_id, max(len(turn.calls), turn.ids.get(call_id, 0))
         while free in turn.ids:
             free, number = f"{call_id}_{number}", number + 1
         if free != call_id:
             self.notes.append(f"{where}: a second call {call_id!r} in one turn was renamed")
-        turn.ids.add(free)
+            turn.ids[call_id] = number
+        turn.ids[free] = 0
         return free
 
     def _ask(self, key: str, call: Call, turn: AssistantTurn) -> None:

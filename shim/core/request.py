@@ -145,8 +145,7 @@ def _note_the_rest(request: CreateResponse, toolbox: Toolbox, notes: list[str]) 
         if getattr(request, name) not in (None, False, "disabled"):
             notes.append(f"{name}: {reason}")
     notes.extend(
-        f"tools: {kind!r} would run on the API's own servers and was left out"
-        for kind in dict.fromkeys(toolbox.hosted)
+        f"tools: {kind!r} would run on the API's own servers and was left out" for kind in toolbox.hosted
     )
 
 

@@ -67,6 +67,9 @@ FUNCTION_OPEN = "<function="
 FENCE = "```"
 _MARKS = re.compile("[<`]")
 
+SLICE = 8192
+"""Characters that are looked at together: each tag among them copies what follows it."""
+
 
 @dataclass(slots=True)
 class TagSplitter:
@@ -105,9 +108,10 @@ class TagSplitter:
     def feed(self, text: str) -> list[Piece]:
         """Split a piece of content; what may yet turn out to be a tag is held back."""
         pieces: list[Piece] = []
-        self.buffer += text
-        while self._step(pieces):
-            pass
+        for start in range(0, len(text), SLICE):
+            self.buffer += text[start : start + SLICE]
+            while self._step(pieces):
+                pass
         return pieces
 
     def flush(self) -> list[Piece]:

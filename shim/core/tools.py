@@ -70,7 +70,9 @@ class Toolbox:
     strict: bool = True
     by_key: dict[Key, Declared] = field(default_factory=dict)
     by_chat_name: dict[str, Declared] = field(default_factory=dict)
-    hosted: list[str] = field(default_factory=list)
+    by_name: dict[str, list[Key]] = field(default_factory=dict)
+    """Those that have a name, in whatever namespaces, in the order of declaration."""
+    hosted: dict[str, None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, tools: Iterable[Tool], namespace: str | None = None) -> None:
@@ -82,11 +84,11 @@ class Toolbox:
                         self.notes.append(f"tools: the description of namespace {tool.name!r} was left out")
                     self.add(tool.tools, None if tool.name in TOP_LEVEL_NAMESPACES else tool.name)
                 case BuiltInTool() if _runs_elsewhere(tool):
-                    self.hosted.append(tool.type)
+                    self.hosted[tool.type] = None
                 case ToolSearchTool(execution="client") | FunctionTool() | CustomTool() | BuiltInTool():
                     self._declare(tool, namespace)
                 case ToolSearchTool() | HostedTool():
-                    self.hosted.append(tool.type)
+                    self.hosted[tool.type] = None
                 case _:
                     assert_never(tool)
 
@@ -96,6 +98,8 @@ class Toolbox:
         name = tool.name if isinstance(tool, FunctionTool | CustomTool) else tool.type
         key = (tool.type, namespace or "", name)
         earlier = self.by_key.get(key)
+        if earlier is None:
+            self.by_name.setdefault(name, []).append(key)
         chat_name = earlier.chat_name if earlier else self._free_name(tool.type, namespace, name)
         declared = Declared(
             kind=tool.type,
@@ -127,9 +131,9 @@ class Toolbox:
         """
         if tool := self.by_chat_name.get(chat_name):
             return tool
-        namesakes = [tool for tool in self.by_key.values() if tool.name == chat_name]
+        namesakes = self.by_name.get(chat_name, ())
         if len(namesakes) == 1:
-            return namesakes[0]
+            return self.by_key[namesakes[0]]
         function = ChatFunction(name=chat_name, parameters={})
         return Declared("function", chat_name, None, ChatTool(type="function", function=function))
 
@@ -250,9 +254,8 @@ def choose(choice: ToolChoice | None, toolbox: Toolbox, *, objects: bool) -> Cho
         case str():
             return _mode(choice, toolbox)
         case AllowedTools():
-            only = frozenset(
-                _find(named, toolbox) for named in choice.tools if not _is_hosted(named, toolbox)
-            )
+            named = {(one.type, one.namespace, one.name): one for one in choice.tools}.values()
+            only = frozenset(_find(one, toolbox) for one in named if not _is_hosted(one, toolbox))
             if choice.mode == "required" and not only:
                 raise _cannot_run(choice.tools[0].type if choice.tools else "allowed_tools")
             return Choice(choice.mode, only, forced=choice.mode == "required")
@@ -262,8 +265,8 @@ def choose(choice: ToolChoice | None, toolbox: Toolbox, *, objects: bool) -> Cho
             key = _find(choice, toolbox)
             if not objects:
                 return Choice("required", frozenset({key}), forced=True)
-            named = {"type": "function", "function": {"name": toolbox.by_key[key].chat_name}}
-            return Choice(named, forced=True)
+            function = {"type": "function", "function": {"name": toolbox.by_key[key].chat_name}}
+            return Choice(function, forced=True)
         case _:
             assert_never(choice)
 
@@ -271,7 +274,7 @@ def choose(choice: ToolChoice | None, toolbox: Toolbox, *, objects: bool) -> Cho
 def _mode(mode: str, toolbox: Toolbox) -> Choice:
     if mode == "required" and not toolbox.by_key:
         if toolbox.hosted:
-            raise _cannot_run(toolbox.hosted[0])
+            raise _cannot_run(next(iter(toolbox.hosted)))
         raise invalid("Tool choice 'required' must be specified with 'tools' parameter.", "tool_choice")
     return Choice(mode, forced=mode == "required")
 
@@ -288,8 +291,8 @@ def _find(named: NamedChoice, toolbox: Toolbox) -> Key:
     exact = (named.type, place, name)
     if exact in toolbox.by_key:
         return exact
-    for key in toolbox.by_key:
-        if named.namespace is None and key[0] == named.type and key[2] == name:
+    for key in toolbox.by_name.get(name, ()):
+        if named.namespace is None and key[0] == named.type:
             return key
     raise invalid(f"Tool choice '{named.type}' not found in 'tools' parameter.", "tool_choice")
 

@@ -306,7 +306,11 @@ class Exchange:
                 notes=translation.notes,
             ),
             chat=accepted.chat,
-            reader=ChunkReader(callable_names(translation.chat), self._settings.max_output_bytes),
+            reader=ChunkReader(
+                callable_names(translation.chat),
+                self._settings.max_output_bytes,
+                scored="logprobs" in translation.chat,
+            ),
             assembler=Assembler(template, self._shape(asked, accepted), self.source),
             recalled=asked.recalled,
             began=began,

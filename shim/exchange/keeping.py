@@ -60,19 +60,19 @@ LESSON_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """Keeps what estimates of input tokens were worth."""
+    """Keeps what estimates of input tokens were worth; `last` is when, by the hash of an instrument's name, however long that is."""
 
     store: ResponseStore
-    last: dict[str, float] = field(default_factory=dict)
+    last: dict[int, float] = field(default_factory=dict)
 
     def on(self, instrument: str, chat: ChatRequest) -> Learn:
         """What compares the estimate with the upstream's own count, after the client has been told; never raises."""
-        now = monotonic()
-        if now - self.last.get(instrument, -LESSON_SECONDS) < LESSON_SECONDS:
+        now, name = monotonic(), hash(instrument)
+        if now - self.last.get(name, -LESSON_SECONDS) < LESSON_SECONDS:
             return learn_nothing
         if len(self.last) >= MOST_REMEMBERED:
             self.last.clear()
-        self.last[instrument] = now
+        self.last[name] = now
         return partial(self._learn, instrument, chat)
 
     async def ratio(self, instrument: str) -> float:

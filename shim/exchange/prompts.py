@@ -124,9 +124,11 @@ async def _find(store: ResponseStore, owner: str, reference: PromptReference) ->
 
 
 def _joined(template: Any, given: Any) -> Any:
-    """The template's messages, then the request's own."""
+    """The template's messages, then the request's own; input of another kind is for validation to refuse."""
     if template is None or given is None:
         return given if template is None else template
+    if not isinstance(given, str | list):
+        return given
     return [*_as_items(template), *_as_items(given)]
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from shim.settings import Settings
 
 MAX_WORD = 120
+LONGEST_VALUE, MOST_NOTES = 1000, 100
+"""Characters of a value in a line for machines, and notes in it: clients make names and notes as long and as many as a body may be."""
 SAID_ELSEWHERE = frozenset(
     {"ASGI callable returned without completing response.", "Invalid UTF-8 sequence received from client."}
 )
@@ -166,11 +168,26 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            **(fields or {"message": record.getMessage()}),
+            **(
+                {name: _bounded(value) for name, value in fields.items()}
+                if fields
+                else {"message": record.getMessage()}
+            ),
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str)
+
+
+def _bounded(value: Any) -> Any:
+    """A value as far as it is logged; of what is left out the size is told."""
+    if isinstance(value, list) and len(value) > MOST_NOTES:
+        value = [*value[:MOST_NOTES], f"and {len(value) - MOST_NOTES} more"]
+    if isinstance(value, list):
+        return [_bounded(one) for one in value]
+    if isinstance(value, str) and len(value) > LONGEST_VALUE:
+        return f"{value[:LONGEST_VALUE]}… ({len(value)} characters)"
+    return value
 
 
 def _one_line(text: str) -> str:

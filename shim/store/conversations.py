@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, delete, insert, or_, select, update
 
 from shim.errors import invalid
 from shim.store.database import Database
@@ -55,7 +55,7 @@ _LOCK = (
             conversations.c.lock_worker.is_(None),
             conversations.c.lock_worker == bindparam("worker"),
             conversations.c.lock_until <= bindparam("now"),
-            conversations.c.lock_until > bindparam("until") + LONGEST_SECONDS,
+            conversations.c.lock_until > bindparam("until", type_=BigInteger) + LONGEST_SECONDS,
         ),
     )
     .values(lock_worker=bindparam("worker"), lock_until=bindparam("until"), used_at=bindparam("now"))

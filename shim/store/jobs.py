@@ -13,7 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
+    BindParameter,
     Connection,
     Row,
     Select,
@@ -21,6 +23,7 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
+    literal_column,
     or_,
     select,
     update,
@@ -54,6 +57,8 @@ _REACHED = select(streams.c.response_key, streams.c.last_number).where(
 )
 _RENEW = update(jobs).where(*leases.OURS).values(until=bindparam("later")).returning(jobs.c.cancelled)
 
+_MOST_OF_ONE: BindParameter[int] = bindparam("most_of_one", type_=BigInteger)
+
 _CONFIRM = (
     update(jobs)
     .where(*_NAMED, jobs.c.worker == bindparam("held_by"))
@@ -77,28 +82,60 @@ def _claiming(found: Select[Any]) -> Update:
     )
 
 
-def _in_turn() -> Select[Any]:
-    """Jobs that wait, the owners taking turns; of none more than one worker may have.
+SPARE_TURNS = 64
+"""Jobs of one owner that are looked at beyond those that are wanted: others may be taking the first ones."""
 
-    An owner's first turn comes after those that the worker's jobs of his have had.
-    """
+_WAITS = jobs.c.worker.is_(None)
+
+
+def _owners_that_wait() -> CTE:
+    """Each owner of a job that waits, then NULL."""
+    first = select(func.min(jobs.c.owner).label("owner")).where(_WAITS).cte("owners", recursive=True)
+    after = select(func.min(jobs.c.owner)).where(_WAITS, jobs.c.owner > first.c.owner).scalar_subquery()
+    return first.union_all(select(after).where(first.c.owner.is_not(None)))
+
+
+def _turns() -> CTE:
+    """The jobs that wait, of each owner in order as many as can be wanted, and the turn of each; then one without a key."""
+    owners = _owners_that_wait()
     had = (
         select(jobs.c.owner, func.count().label("jobs"))
         .where(jobs.c.worker == bindparam("by"))
         .group_by(jobs.c.owner)
         .subquery("had")
     )
-    order = func.row_number().over(partition_by=jobs.c.owner, order_by=jobs.c.response_key)
-    turns = (
-        select(jobs.c.response_key, (order + func.coalesce(had.c.jobs, 0)).label("turn"))
-        .join_from(jobs, had, had.c.owner == jobs.c.owner, isouter=True)
-        .where(jobs.c.worker.is_(None))
-        .subquery("turns")
+    one = select(func.min(jobs.c.response_key)).where(_WAITS)
+    first = (
+        select(
+            owners.c.owner,
+            (func.coalesce(had.c.jobs, 0) + 1).label("turn"),
+            literal_column("1").label("place"),
+            one.where(jobs.c.owner == owners.c.owner).scalar_subquery().label("key"),
+        )
+        .join_from(owners, had, had.c.owner == owners.c.owner, isouter=True)
+        .where(owners.c.owner.is_not(None))
+        .cte("turns", recursive=True)
     )
+    after = one.where(jobs.c.owner == first.c.owner, jobs.c.response_key > first.c.key).scalar_subquery()
+    wanted = bindparam("limit", type_=BigInteger) + SPARE_TURNS
+    return first.union_all(
+        select(first.c.owner, first.c.turn + 1, first.c.place + 1, after).where(
+            first.c.key.is_not(None), first.c.turn < _MOST_OF_ONE, first.c.place < wanted
+        )
+    )
+
+
+def _in_turn() -> Select[Any]:
+    """Jobs that wait, the owners taking turns; of none more than one worker may have.
+
+    An owner's first turn comes after those that the worker's jobs of his have had. Owner after owner, and of each one job after
+    the other, is found by a look into an index: it takes no longer where very many wait.
+    """
+    turns = _turns()
     return (
         select(jobs.c.response_key)
-        .join(turns, turns.c.response_key == jobs.c.response_key)
-        .where(jobs.c.worker.is_(None), turns.c.turn <= bindparam("most_of_one", type_=BigInteger))
+        .join(turns, turns.c.key == jobs.c.response_key)
+        .where(_WAITS, turns.c.turn <= _MOST_OF_ONE)
         .order_by(turns.c.turn, jobs.c.response_key)
     )
 
@@ -106,8 +143,13 @@ def _in_turn() -> Select[Any]:
 _CLAIM = _claiming(_in_turn())
 _CLAIM_ABANDONED = _claiming(
     select(jobs.c.response_key)
-    .where(or_(jobs.c.until <= bindparam("now"), jobs.c.until > bindparam("later") + LONGEST_SECONDS))
-    .order_by(jobs.c.response_key)
+    .where(
+        or_(
+            jobs.c.until <= bindparam("now"),
+            jobs.c.until > bindparam("later", type_=BigInteger) + LONGEST_SECONDS,
+        )
+    )
+    .order_by(jobs.c.response_key + 0)  # in the order of the table SQLite would go through all of it
 )
 
 

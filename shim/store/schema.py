@@ -28,7 +28,7 @@ from shim.store.tables import metadata
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest step. It stands here so that opening a new or up-to-date store needs no alembic, which takes 11 MB."""
 
 FOLDER = Path(__file__).parent / "migrations"

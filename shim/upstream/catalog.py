@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from shim.core.profile import Instrument
+from shim.core.text import scrub
 
 T = TypeVar("T")
 
@@ -94,7 +95,7 @@ def read_catalog(payload: object) -> Catalog:
 def read_instrument(entry: object) -> Instrument | None:
     """One entry of such a list, or None if it has no name."""
     if not isinstance(entry, dict):
-        return Instrument(entry) if isinstance(entry, str) and entry else None
+        return Instrument(scrub(entry)) if isinstance(entry, str) and entry else None
     name = _string(entry, "id") or _string(entry, "model") or _string(entry, "name")
     if not name:
         return None
@@ -132,7 +133,7 @@ def _at(entry: object, path: str) -> object:
 
 def _string(entry: dict[str, Any], key: str) -> str:
     value = entry.get(key)
-    return value.strip() if isinstance(value, str) else ""
+    return scrub(value).strip() if isinstance(value, str) else ""
 
 
 def _count(value: object) -> int | None:
@@ -165,7 +166,9 @@ def _efforts(value: object) -> tuple[str, ...] | None:
         return None
     words = (item.get("effort") if isinstance(item, dict) else item for item in value)
     names = {
-        "none" if word.lower() in _OFF else word.lower() for word in words if isinstance(word, str) and word
+        "none" if word.lower() in _OFF else scrub(word.lower())
+        for word in words
+        if isinstance(word, str) and word
     }
     return tuple(sorted(names, key=lambda name: (_RANK.get(name, len(_RANK)), name)))
 

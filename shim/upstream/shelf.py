@@ -32,6 +32,9 @@ ERROR_SECONDS = 15.0
 WAIT_SECONDS = 10.0
 """How long anyone waits for a refresh, his own or another's."""
 
+WAIT_WITH_LIST_SECONDS = 1.0
+"""The same where there is an old list to be given: an upstream may answer everything but this."""
+
 MOST_AT_ONCE = 4
 """Refreshes under way with strangers' keys, and likewise with known ones."""
 
@@ -72,8 +75,9 @@ class Shelf:
     async def get(self, key: str | None) -> Catalog:
         """The catalog; it never fails."""
         if self._clock() >= self._expires:
+            seconds = WAIT_SECONDS if self._catalog.fallback else WAIT_WITH_LIST_SECONDS
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(WAIT_SECONDS):
+                async with asyncio.timeout(seconds):
                     await self._refresh(key)
         return self._catalog
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -25,18 +26,36 @@ async def answered(
     turn: Turn, key: str = DEFAULT_KEY, settings: dict | None = None, *, codex: bool = False, **asked
 ):
     """The response of a scripted turn, or the fault it ended with; and the chat request."""
+    async with opened(turn, key, settings, codex=codex, **asked) as (accepted, simulator):
+        return await accepted.response(), simulator.journal.served[-1].body
+
+
+@asynccontextmanager
+async def opened(turn: Turn, key: str, settings: dict | None, *, codex: bool = False, **asked):
+    """The turn, accepted by a simulator; and that."""
     async with running(SimulatorConfig(turns=[turn], keys=())) as simulator:
         configured = Settings(upstream=simulator.base_url, key=key, **(settings or {}))
         upstream, store = Upstream(configured), await open_store(configured)
-        opened = await Exchange(configured, upstream, store).open(
+        accepted = await Exchange(configured, upstream, store).open(
             {"model": "code-prime", "input": "Hi", **asked}, Caller(key, refusals_as_text=codex), "req_1"
         )
         try:
-            return await opened.response(), simulator.journal.served[-1].body
+            yield accepted, simulator
         finally:
-            await opened.aclose()
+            await accepted.aclose()
             await upstream.aclose()
             await store.aclose()
+
+
+@pytest.mark.parametrize(
+    ("asked", "scored"),
+    [({}, False), ({"top_logprobs": 2}, True), ({"include": ["message.output_text.logprobs"]}, True)],
+)
+async def test_log_probabilities_are_read_if_they_were_asked_for(asked, scored):
+    async with opened(Turn(text="a"), DEFAULT_KEY, None, **asked) as (accepted, _):
+        assert accepted.reader.scored is scored
+        (message,) = (await accepted.response())["output"]
+    assert bool(message["content"][0]["logprobs"]) is scored
 
 
 @pytest.mark.parametrize("pasted", ["{}", "Bearer {}", "'{}'"])

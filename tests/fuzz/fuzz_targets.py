@@ -30,7 +30,7 @@ from test_laws_faults import _sound  # noqa: E402
 
 from shim.core.chunks import parse_chunk  # noqa: E402
 from shim.core.deltas import ChunkReader  # noqa: E402
-from shim.core.jsonstrings import StringScanner, parsed  # noqa: E402
+from shim.core.jsonstrings import LONGEST_PATH, StringScanner, parsed  # noqa: E402
 from shim.core.profile import PRESETS  # noqa: E402
 from shim.core.request import to_chat  # noqa: E402
 from shim.core.text import scrub  # noqa: E402
@@ -167,7 +167,7 @@ def _answer(parts):
     connection.connection_lost(None)
     trouble = answer.head.exception() if answer.head.done() else None
     assert answer.head.done()
-    assert answer.over
+    assert answer.is_over()
     assert answer._trouble is None or isinstance(answer._trouble, httpx.TransportError), answer._trouble
     assert trouble is None or isinstance(trouble, httpx.TransportError), trouble
     if trouble is not None:
@@ -272,9 +272,9 @@ def _strings(parts):
 
 
 def _values(value, path=()):
-    """The strings of a JSON value and their paths, in the order of its text; objects are lists of pairs."""
+    """The strings of a JSON value and the first steps to them, in the order of its text; objects are lists of pairs."""
     if isinstance(value, str):
-        yield path, scrub(value), True
+        yield path[:LONGEST_PATH], scrub(value), True
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _values(inner, (*path, index))

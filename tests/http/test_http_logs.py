@@ -10,7 +10,16 @@ from http_fakes import FakeTurn
 from shim.errors import ClientFault
 from shim.exchange import Summary
 from shim.http.call import Call
-from shim.http.logs import JsonFormatter, TextFormatter, call_fields, call_line, configure_logging, word
+from shim.http.logs import (
+    LONGEST_VALUE,
+    MOST_NOTES,
+    JsonFormatter,
+    TextFormatter,
+    call_fields,
+    call_line,
+    configure_logging,
+    word,
+)
 from shim.settings import Settings
 
 
@@ -82,6 +91,24 @@ async def test_a_model_s_name_cannot_forge_a_line_or_a_word(serve, exchange, log
     assert f"model={json.dumps(name)}" in first
     assert 'GET "/v1/a\\nb c" 404' in second
     assert len(log[1].getvalue().splitlines()) == 2
+
+
+def test_a_line_for_machines_is_short_however_much_a_client_says():
+    most, longest = MOST_NOTES + 5, "x" * (LONGEST_VALUE + 5)
+    summary = Summary(model=longest, notes=(longest, *map(str, range(most - 1))))
+    line = record("")
+    line.fields = call_fields(Call("POST", "/", status=200, summary=summary))
+    entry = json.loads(JsonFormatter().format(line))
+    assert entry["model"] == f"{longest[:LONGEST_VALUE]}… ({len(longest)} characters)"
+    assert entry["notes"] == [entry["model"], *map(str, range(MOST_NOTES - 1)), "and 5 more"]
+    assert f" notes={most}" in call_line(line.fields)
+
+
+def test_what_is_just_short_enough_is_logged_whole():
+    notes = ("x" * LONGEST_VALUE, *map(str, range(MOST_NOTES - 1)))
+    line = record("")
+    line.fields = call_fields(Call("POST", "/", summary=Summary(model="m", notes=notes)))
+    assert json.loads(JsonFormatter().format(line))["notes"] == list(notes)
 
 
 async def test_probes_are_logged_only_when_debugging(serve, log):

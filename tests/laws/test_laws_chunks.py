@@ -11,7 +11,7 @@ from shim.core.calls import CALL_BUILDERS
 from shim.core.chunks import parse_chunk
 from shim.core.deltas import CallArguments, ChunkReader, Text
 from shim.core.dialects import left_calls
-from shim.core.fields import IMPOSSIBLE_LOGPROB, read_usage
+from shim.core.fields import IMPOSSIBLE_LOGPROB, MOST_ALTERNATIVES, read_usage
 from shim.errors import UpstreamFault
 
 PATCH, NOTE = CHAT_NAMES["custom", "", "patch"], CHAT_NAMES["custom", "", "note"]
@@ -100,6 +100,19 @@ def test_what_a_summary_cost_before_the_answer_is_part_of_its_usage(told):
     }
 
 
+def test_log_probabilities_that_nobody_asked_for_are_passed_over():
+    chunk = _scored({"token": "a", "logprob": -1.0}, content="a")
+    assert ChunkReader(scored=False).read(chunk) == [Text("a")]
+    assert ChunkReader(scored=True).read(chunk) != [Text("a")]
+
+
+def test_no_more_alternatives_are_told_than_the_api_gives():
+    token = {"token": "a", "logprob": -1.0}
+    chunk = _scored({**token, "top_logprobs": [token] * 25}, content="a")
+    (message,) = output(chunk, delta("stop"))
+    assert len(message["content"][0]["logprobs"][0]["top_logprobs"]) == MOST_ALTERNATIVES
+
+
 def _scored(*tokens, **fields):
     return {"choices": [{"delta": fields, "logprobs": {"content": list(tokens)}}]}
 
@@ -110,6 +123,8 @@ def _scored(*tokens, **fields):
         ({"token": "a", "logprob": -0.5}, ("a", -0.5, [97])),
         ({"token": "é", "logprob": -1, "bytes": None}, ("é", -1.0, [0xC3, 0xA9])),
         ({"token": "a", "logprob": -0.5, "bytes": [1, 2]}, ("a", -0.5, [1, 2])),
+        ({"token": "a", "logprob": -0.5, "bytes": [0, 256]}, ("a", -0.5, [97])),
+        ({"token": "a", "logprob": -0.5, "bytes": [-1]}, ("a", -0.5, [97])),
         ({"token": "a", "logprob": None}, ("a", IMPOSSIBLE_LOGPROB, [97])),
         ({"token": "a", "logprob": float("-inf")}, ("a", IMPOSSIBLE_LOGPROB, [97])),
         ({"token": "a", "logprob": float("nan")}, ("a", IMPOSSIBLE_LOGPROB, [97])),

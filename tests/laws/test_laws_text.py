@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shim.core.jsonstrings import StringScanner
-from shim.core.text import REPLACEMENT, Joiner, TagSplitter, Unfence, held_back, scrub
+from shim.core.jsonstrings import DEEPEST, LONGEST_PATH, StringScanner
+from shim.core.text import REPLACEMENT, SLICE, Joiner, TagSplitter, Unfence, held_back, scrub
 
 
 def cuttings(text: str) -> list[list[str]]:
@@ -258,6 +258,19 @@ def test_a_half_without_its_partner_becomes_the_replacement_character(pieces, ex
     assert joiner.flush() == ""
 
 
+@pytest.mark.parametrize("head", ["", "text"])
+@pytest.mark.parametrize("piece", ["<tool_call>a", "<tool_call>x</tool_call>", "<think>a</think>", "`a"])
+def test_a_long_piece_with_many_tags_is_looked_at_in_slices(monkeypatch, head, piece):
+    """Each tag copies what follows it."""
+    longest, step = [], TagSplitter._step
+    monkeypatch.setattr(
+        TagSplitter, "_step", lambda self, pieces: (longest.append(len(self.buffer)), step(self, pieces))[1]
+    )
+    text = head + piece * SLICE
+    assert split([text], short_cut=False) == split([text[:11], text[11:]], short_cut=False)
+    assert max(longest) < SLICE + len("</tool_call>")
+
+
 # -- strings in JSON ------------------------------------------------------------------------------------------
 
 
@@ -278,6 +291,14 @@ def strings_of(value, path=()):
         return {path: value}
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return {at: text for key, sub in pairs for at, text in strings_of(sub, (*path, key)).items()}
+
+
+def as_told(strings):
+    """Strings by the first steps of their paths."""
+    told = {}
+    for path, text in strings.items():
+        told[path[:LONGEST_PATH]] = told.get(path[:LONGEST_PATH], "") + text
+    return told
 
 
 _values = st.recursive(
@@ -304,10 +325,27 @@ def test_every_cutting_of_json_gives_its_strings(value, ascii_only, indent, data
     at = data.draw(st.integers(0, len(text))) if data else 1
     for pieces in ([text], list(text), [text[:at], text[at:]]):
         values, whole, scanner = scanned(pieces)
-        assert values == strings_of(value)
+        assert values == as_told(strings_of(value))
         assert whole == set(values)
         assert scanner.complete
         assert not scanner.broken
+
+
+@pytest.mark.parametrize("opening", ['["a",', '{"a":"a","b":'])
+def test_a_deep_string_has_a_short_path(opening):
+    scanner = StringScanner()
+    pieces = scanner.feed(opening * DEEPEST)
+    assert len(pieces) == DEEPEST
+    assert max(len(piece.path) for piece in pieces) == LONGEST_PATH
+    assert not scanner.broken
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_what_is_nested_deeper_than_parsers_read_is_broken_and_held_no_longer(opening):
+    scanner = StringScanner()
+    scanner.feed(opening * (DEEPEST + 1))
+    assert scanner.broken
+    assert len(scanner._stack) == DEEPEST
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ from limits_stage import ask, stage
 from waiting import eventually, soon
 
 from shim.core.assembler import Assembler, Shape
-from shim.core.deltas import CALL_BYTES, ChunkReader
+from shim.core.deltas import (
+    CALL_BYTES,
+    CITATION_BYTES,
+    LOGPROB_BYTES,
+    LONGEST_NAME,
+    MOST_OUTPUT_BYTES,
+    ChunkReader,
+)
 from shim.core.echo import response_template
 from shim.core.tools import Toolbox
 from shim.core.validation import read_request
@@ -46,7 +53,6 @@ def call(number, arguments="{}"):
         lambda text: {"reasoning_content": text},
         lambda text: {"reasoning": text},
         lambda text: {"refusal": text},
-        lambda text: {"annotations": [{"type": "url_citation", "url_citation": {"url": text, "title": ""}}]},
     ],
 )
 def test_the_bytes_of_an_answer_are_bounded(said, more):
@@ -58,6 +64,41 @@ def test_the_bytes_of_an_answer_are_bounded(said, more):
     else:
         with pytest.raises(UpstreamFault, match="longer than a response may be"):
             reader.read(last)
+
+
+def cited(url):
+    return chunk(annotations=[{"type": "url_citation", "url_citation": {"url": url, "title": "ab"}}])
+
+
+@pytest.mark.parametrize("more", AROUND)
+def test_citations_count_with_what_they_take(more):
+    reader = ChunkReader(room=2 * CITATION_BYTES + 10)
+    reader.read(cited("x" * 2))
+    last = cited("x" * (4 + more))
+    if more <= 0:
+        reader.read(last)
+    else:
+        with pytest.raises(UpstreamFault, match="longer than a response may be"):
+            reader.read(last)
+
+
+@pytest.mark.parametrize("more", AROUND)
+def test_log_probabilities_count_with_what_they_take(more):
+    """Those of the alternatives, too, even if they say nothing."""
+    entry = {"token": "é", "logprob": -1, "top_logprobs": [{}, {"bytes": [0] * (5 + more)}]}
+    spoken = {"choices": [{"delta": {"content": "é"}, "logprobs": {"content": [entry]}}]}
+    reader = ChunkReader(room=2 * (3 * LOGPROB_BYTES + 2 + 5) + 4)
+    reader.read(spoken)
+    entry["top_logprobs"][1]["bytes"] = [0] * (5 - min(more, 0))
+    if more <= 0:
+        reader.read(spoken)
+    else:
+        with pytest.raises(UpstreamFault, match="longer than a response may be"):
+            reader.read(spoken)
+
+
+def test_as_many_tokens_as_an_answer_has_may_each_have_the_20_likeliest_beside_it():
+    assert 128_000 * (21 * (LOGPROB_BYTES + 8) + 8) < MOST_OUTPUT_BYTES
 
 
 @pytest.mark.parametrize("more", AROUND)
@@ -74,6 +115,25 @@ def test_arguments_count_whether_or_not_they_are_told(more, cut):
     else:
         with pytest.raises(UpstreamFault, match="longer than a response may be"):
             reader.read(chunk(tool_calls=[rest]))
+
+
+@pytest.mark.parametrize("more", AROUND)
+@pytest.mark.parametrize("piece", [1, 100, LONGEST_NAME + 1])
+def test_the_name_of_a_call_is_bounded_however_it_comes(piece, more):
+    name = "".join(chr(97 + number % 26) for number in range(LONGEST_NAME + more))
+    entries = [{"index": 0, "function": {"name": name[at : at + piece]}} for at in range(0, len(name), piece)]
+    reader = ChunkReader()
+
+    def read():
+        for entry in entries:
+            reader.read(chunk(tool_calls=[entry]))
+        return reader.read(chunk("tool_calls"))
+
+    if more <= 0:
+        assert read()[0].name == name
+    else:
+        with pytest.raises(UpstreamFault, match="whose name has more than"):
+            read()
 
 
 def test_calls_that_say_nothing_come_to_an_end():

@@ -25,7 +25,7 @@ from request_asks import (
 )
 
 from shim.core.compaction import COMPACTION_PROMPT
-from shim.core.messages import NO_OUTPUT
+from shim.core.messages import NO_OUTPUT, AssistantTurn
 from shim.core.profile import GRID, Instrument
 from shim.core.request import CONTINUE, Target, to_chat
 from shim.core.validation import read_request
@@ -216,6 +216,34 @@ def test_equal_ids_within_a_turn_are_told_apart_and_answered_in_order():
         "input[1]: a second call 'a' in one turn was renamed",
         "input[2]: a second call 'a_1' in one turn was renamed",
     )
+
+
+class Looked(dict):
+    """A dict that counts how often something is looked for in it."""
+
+    looks = 0
+
+    def __contains__(self, key):
+        self.looks += 1
+        return super().__contains__(key)
+
+
+def test_names_that_are_taken_are_passed_over_once(monkeypatch):
+    """Who takes the names that equal ids would get does not make each of them go through all of these."""
+    ids = Looked()
+
+    class Watched(AssistantTurn):
+        def __init__(self, where):
+            super().__init__(where, ids=ids)
+
+    monkeypatch.setattr("shim.core.messages.AssistantTurn", Watched)
+    many = 200
+    taken = [call(f"a_{number}") for number in range(many, 2 * many)]
+    translation = translate([*taken, *[call("a")] * many])
+    assert_accepted(translation.chat)
+    told = [each["id"] for each in translation.chat["messages"][0]["tool_calls"]]
+    assert len(set(told)) == 2 * many
+    assert ids.looks < 5 * many
 
 
 def test_an_id_used_again_in_a_later_turn_is_answered_there_even_if_the_first_never_was():

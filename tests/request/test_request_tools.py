@@ -21,9 +21,11 @@ from request_asks import (
 )
 
 from shim.core.profile import PRESETS
-from shim.core.tools import CUSTOM_PARAMETERS, NAME_LIMIT, Toolbox, flat_name
+from shim.core.tools import CUSTOM_PARAMETERS, NAME_LIMIT, Toolbox, choose, flat_name
+from shim.core.tools import _find as find
 from shim.errors import ClientFault
 from shim.simulator.strict_tools import TOOL_NAME
+from shim.wire.tools import AllowedTools, NamedChoice
 
 FORMAT = {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}}}
 
@@ -328,6 +330,33 @@ def test_an_upstream_that_takes_no_object_gets_only_that_tool_and_must_call_it()
 def test_allowed_tools_really_are_the_only_ones(mode):
     allowed = [{"type": "function", "name": "g"}, {"type": "custom", "name": "edit"}, {"type": "web_search"}]
     assert chosen({"type": "allowed_tools", "mode": mode, "tools": allowed}) == (mode, ["edit", "n__g"])
+
+
+def test_a_choice_that_names_tools_again_and_again_looks_for_each_once(monkeypatch):
+    looked = []
+    monkeypatch.setattr("shim.core.tools._find", lambda one, box: (looked.append(one), find(one, box))[1])
+    allowed = [{"type": "function", "name": "g"}, {"type": "custom", "name": "edit"}, {"type": "web_search"}]
+    choice = {"type": "allowed_tools", "tools": allowed * 100}
+    assert chosen(choice) == ("auto", ["edit", "n__g"])
+    assert len(looked) == 2
+
+
+class Untouched(dict):
+    """A dict that nobody goes through."""
+
+    def __iter__(self):
+        raise AssertionError
+
+    keys = values = items = __iter__
+
+
+def test_a_tool_is_found_by_its_bare_name_without_going_through_all():
+    box = toolbox(*[namespace(f"n{number}", function(f"f{number}")) for number in range(3)], WEB)
+    box.by_key = Untouched(box.by_key)
+    assert box.declared("f2").namespace == "n2"
+    named = [NamedChoice(type="function", name="f1"), NamedChoice(type="web_search")]
+    only = choose(AllowedTools(type="allowed_tools", tools=named), box, objects=True).only
+    assert only == {("function", "n1", "f1")}
 
 
 def test_if_only_hosted_tools_are_allowed_there_are_none():

@@ -85,6 +85,14 @@ def test_a_prompt_that_cannot_be_filled_in_is_told(stack, put, prompt, status, p
     assert (reply.status_code, reply.json()["error"]["param"]) == (status, param)
 
 
+@pytest.mark.parametrize("given", [5, True, {"a": 1}, 0])
+def test_input_of_another_kind_is_refused_beside_that_of_a_prompt(stack, put, given):
+    put("pmpt_1", input="Greet me.")
+    with stack.http() as http:
+        reply = http.post("/responses", json={"model": MODEL, "input": given, "prompt": {"id": "pmpt_1"}})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "input")
+
+
 def test_a_variable_that_the_prompt_lacks_is_noted(stack, put):
     put("pmpt_1", instructions="Hello.")
     with stack.http() as http:

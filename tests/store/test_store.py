@@ -408,6 +408,17 @@ class TestJobs:
             claimed += [job.response_id for job in more]  # a claim passes over what others hold locked
         assert sorted(claimed) == sorted(f"resp_{number}" for number in range(40))
 
+    async def test_leases_and_locks_go_on_after_the_seconds_need_more_than_31_bits(self, store):
+        late = 1 << 31
+        await store.jobs.enqueue(record(status="queued"), b"{}", claim=Claim("w1", late + 30))
+        assert await store.jobs.claim_abandoned(Claim("w2", late + 60), late + 29) == ()
+        (taken,) = await store.jobs.claim_abandoned(Claim("w2", late + 60), late + 30)
+        assert await store.jobs.renew(taken.lease, late + 90) == "held"
+        await store.conversations.create(conversation())
+        one, two = Claim("turn1", late + 60), Claim("turn2", late + 60)
+        assert await store.conversations.lock("alice", "conv_1", one, late) == "locked"
+        assert await store.conversations.lock("alice", "conv_1", two, late) == "held"
+
     @pytest.mark.parametrize("claimed", [True, False])
     async def test_nobody_begins_a_job_that_is_not_confirmed(self, store, claimed):
         claim = Claim("w1", NOW + 30)

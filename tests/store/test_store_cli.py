@@ -64,8 +64,8 @@ def test_upgrade_makes_postgresqls_schema_and_says_so(make_database):
     refused = run("stats", "--store", url)
     assert refused.exit_code == 1
     assert "run `grid-shim db upgrade` once" in refused.output
-    assert run("upgrade", "--store", url).output == "The store's schema is now 0003; there was none.\n"
-    assert run("upgrade", "--store", url).output == "The store's schema is up to date: 0003.\n"
+    assert run("upgrade", "--store", url).output == "The store's schema is now 0004; there was none.\n"
+    assert run("upgrade", "--store", url).output == "The store's schema is up to date: 0004.\n"
     assert run("stats", "--store", url).exit_code == 0
 
 

@@ -250,7 +250,15 @@ def _described(connection):
         seen.get_check_constraints,
         seen.get_indexes,
     )
-    return {name: [str(ask(name)) for ask in asked] for name in seen.get_table_names()}
+    return {name: [_told(ask(name)) for ask in asked] for name in seen.get_table_names()}
+
+
+def _told(described):
+    """The same as text; conditions as they are written."""
+    for one in described:
+        if isinstance(one, dict) and "dialect_options" in one:
+            one["dialect_options"] = {key: str(value) for key, value in one["dialect_options"].items()}
+    return str(described)
 
 
 def _differences(connection):

@@ -1,8 +1,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import from_json, to_json
 from upstream_loopback import KEY, hang_up, redirect, reply, serving, silent, upstream
 
+from shim.core.codex import models_body
 from shim.core.profile import Instrument
 from shim.upstream.catalog import GRID_FALLBACK, NOTHING, Catalog, read_catalog, read_instrument
 
@@ -17,6 +19,13 @@ GRID_ENTRY = {
     "attachments": False,
     "reasoning": {"supported_efforts": ["max", "off", "low", "high"]},
 }
+
+
+def test_half_a_surrogate_pair_in_any_name_can_be_told():
+    entry = {"id": "a\ud800", "display_name": "\udc00", "owned_by": "\ud800", "reasoning_efforts": ["\ud800"]}
+    bare = "b\udfff"
+    body = models_body(read_catalog([entry, bare]).instruments)
+    assert [each["id"] for each in from_json(to_json(body))["data"]] == ["a\ufffd", "b\ufffd"]
 
 
 def test_the_grids_entry_is_read():

@@ -187,6 +187,20 @@ async def test_a_refresh_that_hangs_holds_up_no_other_key(known, monkeypatch):
     await kept.aclose()
 
 
+async def test_a_refresh_that_hangs_is_not_awaited_for_long_by_who_has_a_list(monkeypatch):
+    monkeypatch.setattr(shelves, "WAIT_SECONDS", 3600)
+    monkeypatch.setattr(shelves, "WAIT_WITH_LIST_SECONDS", 0.01)
+    source, clock = Source(), Clock()
+    kept = shelf(source, clock)
+    first = await kept.get("known")
+    source.gate.clear()
+    clock.now = 300
+    assert await soon(kept.get("known")) is first
+    source.gate.set()
+    await eventually(lambda: source.at_once == 0)
+    assert (await kept.get("known")).get("m2")
+
+
 async def test_a_refresh_that_fails_after_another_came_through_makes_nothing_stale():
     source, clock = Source(), Clock()
     kept = shelf(source, clock)
@@ -208,7 +222,8 @@ async def test_a_refresh_that_fails_after_another_came_through_makes_nothing_sta
 
 @pytest.mark.parametrize("old", [True, False])
 async def test_strangers_that_hang_keep_nobody_out_whom_the_upstream_knows(old, monkeypatch):
-    monkeypatch.setattr(shelves, "WAIT_SECONDS", 0.02)
+    for name in ("WAIT_SECONDS", "WAIT_WITH_LIST_SECONDS"):
+        monkeypatch.setattr(shelves, name, 0.02)
     source, clock = Source(), Clock()
     kept = shelf(source, clock)
     if old:
