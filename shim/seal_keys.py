@@ -9,12 +9,10 @@ import errno
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
 
 from shim.settings import Settings, data_directory
-
-if TYPE_CHECKING:
-    from pydantic import SecretStr
 
 log = logging.getLogger("shim.seal")
 
@@ -22,6 +20,9 @@ FILE_NAME = "seal.key"
 
 SECRET_BYTES = 32
 """Bytes of chance in a secret that is made here, and the fewest characters of one in a file."""
+
+LARGEST_FILE = 64 << 10
+"""Bytes of a file of secrets, which is a thousand of them; what is named may be a device without end."""
 
 
 def seal_secrets(settings: Settings) -> tuple[bytes, ...]:
@@ -61,6 +62,18 @@ def secrets_or_passing(settings: Settings) -> tuple[bytes, ...]:
         return (os.urandom(SECRET_BYTES),)
 
 
+def with_its_secrets(settings: Settings) -> Settings:
+    """The settings with the secrets of this moment: their file is read once, as it may change, go, or be a pipe.
+
+    Raises:
+        OSError: The file that the settings name cannot be read.
+    """
+    first, *further = (
+        SecretStr(secret.decode(errors="surrogateescape")) for secret in secrets_or_passing(settings)
+    )
+    return settings.model_copy(update={"seal_key": first, "seal_keys_accepted": tuple(further)})
+
+
 def key_file(settings: Settings) -> Path:
     """The file of secrets, which `seal_key` goes before."""
     return Path(settings.seal_key_file) if settings.seal_key_file else data_directory() / FILE_NAME
@@ -70,9 +83,9 @@ def read_file(path: Path) -> tuple[bytes, ...]:
     """The secrets of a file.
 
     Raises:
-        OSError: It cannot be read, holds no secret, or one that is too short.
+        OSError: It cannot be read, is too large, holds no secret, or one that is too short.
     """
-    lines = [line.strip() for line in path.read_bytes().splitlines()]
+    lines = [line.strip() for line in _content(path).splitlines()]
     secrets = tuple(line for line in lines if line and not line.startswith(b"#"))
     if not secrets or min(map(len, secrets)) < SECRET_BYTES:
         what = f"each line must be a secret of at least {SECRET_BYTES} characters"
@@ -80,6 +93,16 @@ def read_file(path: Path) -> tuple[bytes, ...]:
     if os.name == "posix" and path.stat().st_mode & 0o077:
         log.warning("others can read %s, or write it: chmod 600", path)
     return secrets
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise OSError(
+            errno.EFBIG, f"it has more than {LARGEST_FILE >> 10} KiB, and so is no file of secrets", str(path)
+        )
+    return content
 
 
 def make_file(path: Path) -> None:
@@ -107,10 +130,12 @@ def rotate_file(path: Path) -> int:
     """Put a new secret first in a file, which is made if need be; how many it holds now.
 
     Raises:
-        OSError: It cannot be read or written.
+        OSError: It cannot be read or written, or is no file that another can take the place of.
     """
     path = path.resolve()
-    former = path.read_bytes() if path.exists() else b""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    former = _content(path) if path.exists() else b""
     if former:
         read_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,11 @@ STORE_SCHEMES = ("sqlite", "postgresql", "postgres")
 SHORTEST_TOKEN = 16
 """Characters of a client token: what a person makes up in fewer can be guessed over the network."""
 
+SECRETS = ("key", "client_tokens", "ssl_keyfile_password", "seal_key", "seal_keys_accepted")
+"""Settings that are never shown; `store` may hold one, too."""
+
+_OTHERS = 0o066
+_PASSWORD = re.compile("://[^/@]*:[^/@]+@")
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]+")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://(\*|[^/?#*\s]*)")
 
@@ -314,6 +319,20 @@ class Settings(Limits):
 
 def _split(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def exposed_secrets() -> list[str]:
+    """The secrets in the TOML file, by the settings' names, if others than its owner can read or write it (POSIX only)."""
+    file = config_file()
+    if os.name != "posix" or not file.is_file() or not file.stat().st_mode & _OTHERS:
+        return []
+    return [
+        name for name, value in _filed().items() if value and (name in SECRETS or _has_password(name, value))
+    ]
+
+
+def _has_password(name: str, value: Any) -> bool:
+    return name == "store" and _PASSWORD.search(str(value)) is not None
 
 
 def _filed() -> dict[str, Any]:

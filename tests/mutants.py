@@ -58,6 +58,10 @@ PAGES = "tests/http/test_http_pages.py"
 SEAL = "tests/exchange/test_seal.py"
 SEAL_KEYS = "tests/exchange/test_seal_keys.py"
 OWNERS = "tests/exchange/test_owners.py"
+GARBAGE = (
+    "tests/limits/test_limits_garbage.py::test_however_an_answer_ends_nothing_of_it_waits_for_the_collector"
+)
+LIMITS_TABLE = "tests/limits/test_limits_table.py"
 TAKEOVER = "tests/stateful/test_background_takeover.py"
 CALIBRATIONS = "tests/store/test_store.py::TestCalibrations"
 EVICTION = "tests/store/test_store_eviction.py"
@@ -1370,10 +1374,143 @@ MUTANTS = [
     ),
     Mutant(
         "secrets-of-a-worker-read-anew",
-        "cli/workers.py",
+        "seal_keys.py",
         'update={"seal_key": first, "seal_keys_accepted": tuple(further)}',
         "update={}",
         "tests/cli/test_cli_workers.py::test_workers_keep_the_secrets_of_their_start",
+    ),
+    Mutant(
+        "fault-keeps-its-answer",
+        "core/assembler.py",
+        "self.fault = copy(fault)",
+        "self.fault = fault",
+        f"{GARBAGE}[cut-streamed]",
+    ),
+    Mutant(
+        "fault-raised-keeps-its-answer",
+        "exchange/turn.py",
+        "raise copy(self.fault)",
+        "raise self.fault",
+        f"{GARBAGE}[cut-plain]",
+    ),
+    Mutant(
+        "open-item-keeps-its-answer",
+        "core/assembler.py",
+        "        self._open = None\n        self._line.clear()\n",
+        "        self._line.clear()\n",
+        f"{GARBAGE}[cut-streamed]",
+    ),
+    Mutant(
+        "refusal-keeps-its-request",
+        "upstream/client.py",
+        "raise copy(await self._explain(failure.fault, call))",
+        "raise (await self._explain(failure.fault, call))",
+        f"{GARBAGE}[refused-plain]",
+    ),
+    Mutant(
+        "head-that-never-came-keeps-its-request",
+        "upstream/http1.py",
+        "            del answer  # it keeps what is raised: no cycle is left to the garbage collector\n",
+        "",
+        f"{GARBAGE}[reset-plain]",
+    ),
+    Mutant(
+        "broken-body-keeps-its-answer",
+        "upstream/http1.py",
+        "raise _anew(self._trouble)",
+        "raise self._trouble",
+        f"{GARBAGE}[cut-streamed]",
+    ),
+    Mutant(
+        "key-in-the-name-of-a-redirect",
+        "upstream/client.py",
+        "                scrub(astray, call.key)\n",
+        "",
+        "tests/faults/test_faults_upstream.py::test_a_fault_ends_as_the_table_says[a-redirect-to-a-host-that-is-named-like-the-key-plain]",
+    ),
+    Mutant(
+        "limits-on-requests-mixed-up",
+        "http/bodies.py",
+        "name_characters=limits.max_tool_name_characters",
+        "name_characters=limits.max_schema_bytes",
+        f"{LIMITS_TABLE}::test_a_body_at_its_limit_is_served_and_one_beyond_is_answered_as_the_table_says[max_tool_name_characters]",
+    ),
+    Mutant(
+        "websocket-remembers-without-end",
+        "http/websocket.py",
+        "LocalTurns(settings.websocket_turns, settings.websocket_memory_bytes)",
+        "LocalTurns(settings.websocket_turns, 1 << 60)",
+        f"{LIMITS_TABLE}::test_what_a_websocket_remembers_is_bounded_in_bytes",
+    ),
+    Mutant(
+        "head-that-drips-has-time-for-ever",
+        "http/heads.py",
+        "        elif self._waiting is None and self.idle:\n",
+        "        elif self.idle:\n            self._stop_waiting()\n",
+        "tests/limits/test_limits_connections.py::test_who_goes_on_dripping_gets_no_more_time_by_it",
+    ),
+    Mutant(
+        "client-that-is-gone-found-late",
+        "http/halfclose.py",
+        "PROBE_SECONDS = 0.2",
+        "PROBE_SECONDS = 2",
+        f"{CLIENT_FAULTS}::test_the_upstream_is_left_within_a_second[closed]",
+    ),
+    Mutant(
+        "interim-answer-has-a-body",
+        "upstream/http1.py",
+        '        if not self.head.done():\n            raise httpx.RemoteProtocolError("the answer is not valid HTTP")\n        self._bare_bytes = 0\n',
+        "        self._bare_bytes = 0\n",
+        "tests/fuzz/test_fuzz.py::test_the_corpus_holds[http1-found_interim_body]",
+    ),
+    Mutant(
+        "cancelled-job-forgets-what-was-said",
+        "exchange/turn.py",
+        "        if self.told_at_once:  # else what was said may still be stored\n",
+        "        if True:\n",
+        "tests/stateful/test_background.py::test_cancelling_stops_the_upstream_and_keeps_what_was_said[memory]",
+    ),
+    Mutant(
+        "secrets-of-a-device-without-end",
+        "seal_keys.py",
+        "content = file.read(LARGEST_FILE + 1)",
+        "content = file.read()",
+        f"{SEAL_KEYS}::test_a_device_without_end_is_read_no_further_than_a_file_may_be_large[/dev/zero]",
+    ),
+    Mutant(
+        "secrets-rotated-over-a-device",
+        "seal_keys.py",
+        "    if path.exists() and not path.is_file():",
+        "    if False:",
+        f"{SEAL_KEYS}::test_rotating_takes_the_place_of_no_device[/dev/null]",
+    ),
+    Mutant(
+        "secrets-read-twice",
+        "cli/server.py",
+        "        return with_its_secrets(settings)\n",
+        "        with_its_secrets(settings)\n        return settings\n",
+        "tests/cli/test_cli_network.py::test_seal_keys_may_come_through_a_pipe[one-process]",
+    ),
+    Mutant(
+        "secrets-that-others-can-read",
+        "settings.py",
+        "_OTHERS = 0o066",
+        "_OTHERS = 0o006",
+        "tests/cli/test_cli_commands.py::TestServe::test_a_file_of_secrets_that_others_can_read_is_one_warning",
+    ),
+    Mutant(
+        "prompt-version-cut",
+        "exchange/prompts.py",
+        "int(digits or 0)",
+        "int(digits[:9] or 0)",
+        "tests/stateful/test_prompts.py::test_a_version_that_is_not_there_is_no_other_one[file]",
+    ),
+    Mutant(
+        "starting-after-cut-from-the-front",
+        "http/background.py",
+        'given.lstrip("0")[:18] or 0',
+        "given[:18]",
+        "tests/stateful/test_background.py::test_a_replay_from_any_event_is_the_rest_of_the_original",
     ),
     Mutant(
         "secret-of-any-bytes-breaks-the-start",

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from shim.cli.problem import Problem, warn
 from shim.hosts import is_loopback
-from shim.settings import CONFIG_FILE_VARIABLE, PREFIX, Settings, config_file
+from shim.settings import CONFIG_FILE_VARIABLE, PREFIX, Settings, config_file, exposed_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,7 +178,7 @@ def _source(name: str, options: dict[str, Any], assigned: dict[str, str]) -> str
 
 
 def warn_of_risks(settings: Settings) -> None:
-    """Warn of what starts well and surprises later: no key, or a key open to the network."""
+    """Warn of what starts well and surprises later: no key, or one that others can spend with or read."""
     if settings.upstream_key is None and settings.preset.needs_key:
         warn(
             f"no upstream key: each client must bring its own as its API key; or set {settings.preset.key_variable}."
@@ -187,6 +187,10 @@ def warn_of_risks(settings: Settings) -> None:
         warn(
             f"everyone who reaches {settings.host} spends with your key; set {PREFIX}CLIENT_TOKENS to let only "
             "known clients in."
+        )
+    if exposed := exposed_secrets():
+        warn(
+            f"others can read {config_file()}, or write it, and it holds {', '.join(exposed)}: chmod 600 it."
         )
 
 

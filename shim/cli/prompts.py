@@ -22,14 +22,16 @@ from shim.ambient import Ambient
 from shim.cli.options import read_settings, settings_options
 from shim.cli.problem import Problem
 from shim.errors import Fault
-from shim.exchange.prompts import EVERYONE, TEMPLATE_FIELDS, variables_of
+from shim.exchange.prompts import EVERYONE, LONGEST_VERSION, TEMPLATE_FIELDS, variables_of
 from shim.settings import Settings
 from shim.store import ResponseStore, open_store
 
 Result = TypeVar("Result")
 
+LARGEST_VERSION = 10**LONGEST_VERSION - 1
+
 VERSION = click.option(
-    "--version", "version", type=click.IntRange(min=1), help="A version. [default: the latest]"
+    "--version", "version", type=click.IntRange(1, LARGEST_VERSION), help="A version. [default: the latest]"
 )
 
 
@@ -88,7 +90,9 @@ def show(*, prompt_id: str, version: int | None, **options: Any) -> None:
 
 @command.command("delete")
 @click.argument("prompt_id", metavar="ID")
-@click.option("--version", "version", type=click.IntRange(min=1), help="A version. [default: all of them]")
+@click.option(
+    "--version", "version", type=click.IntRange(1, LARGEST_VERSION), help="A version. [default: all of them]"
+)
 @settings_options("store")
 def delete(*, prompt_id: str, version: int | None, **options: Any) -> None:
     """Delete a prompt, or one version of it."""

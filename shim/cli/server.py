@@ -21,7 +21,7 @@ from shim.cli.options import authenticates
 from shim.cli.problem import Problem
 from shim.cli.process import settle
 from shim.hosts import is_loopback
-from shim.seal_keys import seal_secrets
+from shim.seal_keys import with_its_secrets
 from shim.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
     from shim.store import open_store  # noqa: PLC0415
     from shim.upstream.urls import normalise_base_url  # noqa: PLC0415
 
+    settings = with_named_secrets(settings)
     try:
         normalise_base_url(settings.base_url)
         app = create_app(settings, opening=opening or open_store)
@@ -149,7 +150,6 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
         raise bad_base_url(error) from None
     log_once()
     _check_certificate(settings)
-    _check_seal_keys(settings)
     return uvicorn.Config(
         app,
         loop="auto",
@@ -173,16 +173,16 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
     )
 
 
-def _check_seal_keys(settings: Settings) -> None:
-    """Read the file of secrets that the settings name, as the application will.
+def with_named_secrets(settings: Settings) -> Settings:
+    """The settings with what the file of secrets holds that they name, if they name one: it may be a pipe, read but once.
 
     Raises:
         Problem: It is not there, or holds no secrets.
     """
     if settings.seal_key_file is None or settings.seal_key is not None:
-        return
+        return settings
     try:
-        seal_secrets(settings)
+        return with_its_secrets(settings)
     except OSError as error:
         file = settings.seal_key_file
         absent = isinstance(error, FileNotFoundError)

@@ -23,12 +23,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from pydantic import SecretStr
-
 from shim.cli import server
 from shim.cli.problem import Problem
 from shim.cli.process import settle
-from shim.seal_keys import secrets_or_passing
+from shim.seal_keys import with_its_secrets
 from shim.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,9 +54,9 @@ def serve(settings: Settings, listening: socket.socket, announce: Callable[[], N
     from shim.http.logs import configure_logging, finish_logging  # noqa: PLC0415 -- slow to import
 
     check(settings)
-    server.prepare(settings)  # tells what is wrong, and imports what workers share
     configure_logging(settings)
-    settings = with_its_secrets(settings)
+    settings = with_its_secrets(server.with_named_secrets(settings))
+    server.prepare(settings)  # tells what is wrong, and imports what workers share
     settle()
     patience = settings.drain_seconds + settings.background_drain_seconds + SPARE_SECONDS
 
@@ -88,18 +86,6 @@ def check(settings: Settings) -> None:
             f"A store in memory belongs to one process, and there would be {settings.workers}.",
             "take another store, such as --store sqlite, or set workers to 1.",
         )
-
-
-def with_its_secrets(settings: Settings) -> Settings:
-    """The settings with the secrets of this moment: a worker that takes another's place may find the file changed, or gone.
-
-    Raises:
-        OSError: The file that the settings name cannot be read.
-    """
-    first, *further = (
-        SecretStr(secret.decode(errors="surrogateescape")) for secret in secrets_or_passing(settings)
-    )
-    return settings.model_copy(update={"seal_key": first, "seal_keys_accepted": tuple(further)})
 
 
 @dataclass

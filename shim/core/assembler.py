@@ -10,6 +10,7 @@ output as incomplete.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar, assert_never, cast
 
@@ -196,7 +197,7 @@ class Assembler:
     def fail(self, fault: Fault) -> list[Event]:
         """Something went wrong after the start: an `error` event, then `response.failed`."""
         self._enter("fail")
-        self.fault = fault
+        self.fault = copy(fault)  # without its traceback, which leads back to here: a cycle
         self._door(ErrorEvent(type="error", error=fault.body, sequence_number=UNNUMBERED))
         response = self._response("failed")
         response["usage"] = None
@@ -208,7 +209,13 @@ class Assembler:
         self._enter("cancel")
         self.final = self._response("cancelled")
         self.final["usage"] = None
+        self.let_go()
         return self.final
+
+    def let_go(self) -> None:
+        """Nothing more is told: forget the open item, which leads back to here and would stay until the collector comes by."""
+        self._open = None
+        self._line.clear()
 
     def heartbeat(self) -> list[Event]:
         """A further `in_progress`, to show that the stream lives; nothing before the start or after the end.
@@ -429,6 +436,7 @@ class Assembler:
     ) -> list[Event]:
         self.final = response
         self._lifecycle(kind, response)
+        self.let_go()
         return self._take()
 
     def _response(self, status: ResponseStatus) -> Response:

@@ -26,6 +26,9 @@ from shim.wire.base import Inbound, Json
 EVERYONE = "everyone"
 """The owner of prompts that the endpoint's operator stored for all clients; no client's hash looks like it."""
 
+LONGEST_VERSION = 18
+"""Most digits of a version that is looked up: stores count from 1, and not so far."""
+
 TEMPLATE_FIELDS = frozenset(
     {
         "include",
@@ -106,14 +109,16 @@ def _reference(given: Any) -> PromptReference:
 
 async def _find(store: ResponseStore, owner: str, reference: PromptReference) -> Prompt:
     version = reference.version
-    if version is not None and not version.isdecimal():
+    if version is not None and not (version.isascii() and version.isdecimal()):
         raise invalid(
             f"Invalid 'prompt.version': '{version[:20]}' is no number.", "prompt.version", "invalid_value"
         )
-    number = None if version is None else int(version[:9])
-    for of in (owner, EVERYONE):
-        if found := await store.prompts.get(of, reference.id, number):
-            return found
+    digits = (version or "").lstrip("0")
+    if len(digits) <= LONGEST_VERSION:
+        number = None if version is None else int(digits or 0)
+        for of in (owner, EVERYONE):
+            if found := await store.prompts.get(of, reference.id, number):
+                return found
     which = "" if version is None else f" and version '{version[:20]}'"
     raise ClientFault(
         f"Prompt with id '{reference.id}'{which} not found.",

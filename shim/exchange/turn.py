@@ -7,6 +7,7 @@ before the terminal event is told, so that a client that goes on at once finds i
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 from shim.ambient import monotonic
@@ -208,13 +209,15 @@ class Turn:
         while await self.tell() is not None:
             pass
         if self.fault is not None:
-            raise self.fault
+            raise copy(self.fault)  # what is raised leads to us by its traceback
         if self.final is None:
             raise cut_stream()
         return self.final
 
     async def aclose(self) -> None:
         """Close the upstream at once; safe to call twice."""
+        if self.told_at_once:  # else what was said may still be stored
+            self.assembler.let_go()
         try:
             await self.chat.aclose()
         finally:

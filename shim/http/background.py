@@ -76,4 +76,4 @@ def _starting_after(given: str | None) -> int:
     if not (given.isascii() and given.isdigit()):
         message = f"Invalid 'starting_after': expected a sequence number, but got {given[:20]!r} instead."
         raise invalid(message, "starting_after", "invalid_type")
-    return int(given[:18])
+    return int(given.lstrip("0")[:18] or 0)

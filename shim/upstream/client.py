@@ -13,6 +13,7 @@ import json
 import logging
 import random
 import re
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -177,8 +178,11 @@ class Upstream:
             except Refused as failure:
                 wait = patience.wait(failure)
                 if wait is None:
-                    raise await self._explain(failure.fault, call) from failure.__cause__
+                    raise copy(await self._explain(failure.fault, call)) from failure.__cause__
                 _log_retry(failure, patience, wait)
+            except UpstreamFault as astray:
+                scrub(astray, call.key)
+                raise
             await self._sleep(wait)
 
     async def _attempt(self, call: Call) -> httpx.Response:
@@ -233,7 +237,7 @@ class Upstream:
                 said = await _read(response, CATALOG_BYTES, CATALOG_SECONDS)
             catalog = read_catalog(json.loads(said))
         except Refused as failure:
-            raise failure.fault from failure
+            raise copy(failure.fault) from failure
         except (ValueError, RecursionError, TimeoutError) as error:
             raise UpstreamFault("The upstream's list of models cannot be read.") from error
         if not catalog.instruments:

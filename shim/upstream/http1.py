@@ -94,7 +94,7 @@ class Answer(httpx.AsyncByteStream):
         if self._parts:
             return self._taken()
         if self._trouble and not self._complete:
-            raise self._trouble
+            raise _anew(self._trouble)
         return b""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -225,7 +225,9 @@ class Answer(httpx.AsyncByteStream):
             self.head.set_result(None)
 
     def on_body(self, data: bytes) -> None:
-        """More of the body."""
+        """More of the body; an interim answer has none (RFC 9110, section 15.2), and it would be taken for the answer's."""
+        if not self.head.done():
+            raise httpx.RemoteProtocolError("the answer is not valid HTTP")
         self._bare_bytes = 0
         self._parts.append(data)
         self._waiting_bytes += len(data)
@@ -285,6 +287,7 @@ class Connection(asyncio.Protocol):
             await answer.head
         except BaseException:
             await answer.aclose()
+            del answer  # it keeps what is raised: no cycle is left to the garbage collector
             raise
         return answer
 
@@ -397,9 +400,16 @@ def _nobody(_: Connection) -> None:
     """For a connection that no pool has."""
 
 
-def _caused(error: Exception, cause: Exception | None) -> Exception:
+def _caused(error: Exception, cause: BaseException | None) -> Exception:
     error.__cause__ = cause
     return error
+
+
+def _anew(error: Exception) -> Exception:
+    """The same, never raised before: what is raised leads, by its traceback, to whoever would keep it, and all they hold."""
+    again = type(error).__new__(type(error), *error.args)
+    again.__dict__.update(error.__dict__)
+    return _caused(again, error.__cause__)
 
 
 def _is_readable(wire: asyncio.Transport) -> bool:

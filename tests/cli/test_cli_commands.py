@@ -18,10 +18,26 @@ from shim.cli.commands import COMMANDS
 from shim.cli.hints import Endpoint
 from shim.cli.options import read_settings, warn_of_risks
 from shim.cli.problem import Problem
-from shim.settings import Settings
+from shim.settings import SECRETS, Settings
 from shim.simulator import Failure, SimulatorConfig, run_in_thread
 
 KEY = "consumption-key"
+SECRET_LINES = (
+    'key = "sk-secret"',
+    'client_tokens = ["sk-secret-of-more-than-16"]',
+    'client_tokens = "sk-secret-of-more-than-16"',
+    'seal_key = "sk-secret"',
+    'seal_keys_accepted = ["sk-secret"]',
+    'ssl_keyfile_password = "sk-secret"\nssl_certfile = "c.pem"',
+    'store = "postgresql://me:sk-secret@db.example/x"',
+)
+HARMLESS_LINES = (
+    "port = 4001",
+    "client_tokens = []",
+    'seal_key_file = "f"',
+    'store = "sqlite:///a:b.db"',
+    'store = "postgresql://me@db.example:5432/x"',
+)
 
 
 class TestHelp:
@@ -249,6 +265,31 @@ class TestServe:
     def test_a_key_open_to_the_network_is_one_warning(self, capsys):
         warn_of_risks(read_settings(key="k", host="0.0.0.0"))
         assert "GRID_SHIM_CLIENT_TOKENS" in capsys.readouterr().err
+
+    @pytest.mark.skipif(os.name != "posix", reason="files have no such modes")
+    @pytest.mark.parametrize("mode", [0o600, 0o400, 0o711, 0o640, 0o604, 0o620, 0o602, 0o644])
+    @pytest.mark.parametrize("line", [*SECRET_LINES, *HARMLESS_LINES])
+    def test_a_file_of_secrets_that_others_can_read_is_one_warning(
+        self, monkeypatch, tmp_path, capsys, line, mode
+    ):
+        file = tmp_path / "config.toml"
+        file.write_text(f'profile = "ollama"\n{line}\n')
+        file.chmod(mode)
+        monkeypatch.setenv("GRID_SHIM_CONFIG", str(file))
+        warn_of_risks(read_settings())
+        warned = capsys.readouterr().err
+        if line in SECRET_LINES and mode & 0o066:
+            assert len(warned.splitlines()) == 1
+            assert str(file) in warned
+            assert "chmod 600" in warned
+            assert line.partition(" ")[0] in warned
+            assert "sk-secret" not in warned
+        else:
+            assert warned == ""
+
+    def test_every_secret_is_among_those_that_are_warned_of(self):
+        kept = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+        assert kept == set(SECRETS)
 
     def test_a_usual_set_up_warns_of_nothing(self, capsys):
         warn_of_risks(read_settings(key="k"))

@@ -1,9 +1,14 @@
 """Where the endpoint may listen, and how: tokens beyond loopback, TLS."""
 
+import base64
 import datetime as dt
 import ipaddress
+import os
+import re
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -14,11 +19,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from waiting import PATIENCE, until
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from shim.cli import codex, server
 from shim.cli.options import read_settings, warn_of_risks
 from shim.cli.problem import Problem
+from shim.http.routes import ROUTES
+from shim.seal import SealKeys
 
 TOKEN = "a-token-of-24-characters"
 PASSWORD = "between-us"
@@ -113,6 +121,39 @@ def test_with_a_token_it_starts_and_asks_for_it(grid):
         assert (
             httpx.get(f"{base_url}/models", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
         )
+
+
+OPEN = {"/", "/healthz", "/readyz", "/openapi.json"}
+"""What SECURITY.md says can be read without a token."""
+
+
+@pytest.mark.parametrize("key", [None, TOKEN[:-1], f"{TOKEN}x", TOKEN.upper(), "k"])
+def test_without_a_token_nothing_is_done_on_any_route(grid, key):
+    settings = read_settings(key="k", store="memory", client_tokens=TOKEN, upstream=grid.base_url)
+    headers = {} if key is None else {"authorization": f"Bearer {key}", "x-api-key": key}
+    with server.in_thread(settings, server.bind("127.0.0.1", 0)) as base_url:
+        root = base_url.removesuffix("/v1")
+        answered = {}
+        for route in ROUTES:
+            path = re.sub(r"{[^}]*}", "resp_1", route.path)
+            for method in route.methods - {"HEAD"}:
+                for at in {path, f"/v1{path}"}:
+                    answered[method, at] = httpx.request(
+                        method,
+                        root + at,
+                        json={} if method == "POST" else None,
+                        headers=headers,
+                        trust_env=False,
+                    ).status_code
+        with pytest.raises(InvalidStatus) as refused:
+            connect(f"ws{root.removeprefix('http')}/v1/responses", additional_headers=headers, proxy=None)
+    assert refused.value.response.status_code == 401
+    allowed = {(method, path) for method, path in answered if path.removeprefix("/v1") in OPEN}
+    assert {asked for asked, status in answered.items() if status != 401} == allowed
+    assert {path for _, path in allowed} >= OPEN
+    assert {asked.method for asked in grid.journal} <= {
+        "GET"
+    }  # `/readyz` looks whether the upstream is there
 
 
 def test_who_chose_to_be_open_is_warned(capsys):
@@ -281,6 +322,56 @@ def test_with_authorities_clients_need_a_certificate_of_theirs(grid, authority):
             httpx.get(f"{base_url}/models", verify=trusting(authority))
         friend = trusting(authority, authority.issue("client"))
         assert httpx.get(f"{base_url}/models", verify=friend).status_code == 200
+
+
+@pytest.mark.parametrize("further", [(), ("--workers", "2")], ids=["one-process", "two-workers"])
+def test_seal_keys_may_come_through_a_pipe(tmp_path, grid, further):
+    """As from a shell's `<(...)`: it can be read but once."""
+    reading, writing = os.pipe()
+    os.write(writing, b"s" * 32 + b"\n")
+    os.close(writing)
+    command = [sys.executable, "-c", "from shim.cli import main; main()", "serve", "--port", "0", *further]
+    own = {
+        "GRID_SHIM_UPSTREAM": grid.base_url,
+        "GRID_SHIM_KEY": "k",
+        "GRID_SHIM_SEAL_KEY_FILE": f"/dev/fd/{reading}",
+        "XDG_DATA_HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "PYTHONUNBUFFERED": "1",
+    }
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            command,
+            env={**os.environ, **own},
+            pass_fds=[reading],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
+        os.close(reading)
+        found = re.search(r"http://\S+/v1", process.stdout.readline())
+        assert found, log.read_text()
+        body = {"model": "code-prime", "input": "hi", "include": ["reasoning.encrypted_content"]}
+        answer = httpx.post(f"{found.group()}/responses", json=body, timeout=PATIENCE, trust_env=False).json()
+        process.terminate()
+    sealed = next(item["encrypted_content"] for item in answer["output"] if item["type"] == "reasoning")
+    keys = SealKeys.of([b"s" * 32])
+    raw = base64.urlsafe_b64decode(sealed.removeprefix("gs."))
+    assert raw[1:9] == keys.all[0].id
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("further", [(), ("--workers", "2")], ids=["one-process", "two-workers"])
+def test_a_device_in_place_of_seal_keys_is_one_sentence(run, further):
+    code, out, err = run(
+        "serve", "--port", "0", "--set", "key=k", "--set", "seal_key_file=/dev/zero", *further
+    )
+    assert (code, out) == (1, "")
+    assert "Setting seal_key_file is wrong: it has more than 64 KiB" in err
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("wrong", [None, b"short"])

@@ -14,7 +14,7 @@ from waiting import PATIENCE, until
 
 from shim.cli import workers
 from shim.cli.problem import Problem
-from shim.seal_keys import rotate_file, seal_secrets
+from shim.seal_keys import rotate_file, seal_secrets, with_its_secrets
 from shim.settings import Settings
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are read from /proc")
@@ -174,16 +174,16 @@ def test_workers_keep_the_secrets_of_their_start(tmp_path):
     path = tmp_path / "seal.key"
     path.write_bytes(b"\xff" * 32 + b"\n" + b"old" * 20)
     settings = Settings(seal_key_file=str(path), seal_keys_accepted="further")
-    before, started = seal_secrets(settings), workers.with_its_secrets(settings)
+    before, started = seal_secrets(settings), with_its_secrets(settings)
     assert before == (b"\xff" * 32, b"old" * 20, b"further")
     rotate_file(path)
     assert seal_secrets(started) == before
     path.unlink()
     assert seal_secrets(started) == before
-    assert seal_secrets(workers.with_its_secrets(Settings(seal_key="own"))) == (b"own",)
+    assert seal_secrets(with_its_secrets(Settings(seal_key="own"))) == (b"own",)
 
 
 def test_workers_share_a_secret_that_cannot_be_kept(monkeypatch):
     monkeypatch.setattr("platformdirs.user_data_dir", lambda *_: "/proc/nope")
-    started = workers.with_its_secrets(Settings())
+    started = with_its_secrets(Settings())
     assert seal_secrets(started) == seal_secrets(started)

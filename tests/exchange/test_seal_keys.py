@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from shim.cli.commands import grid_shim
-from shim.seal_keys import make_file, read_file, rotate_file, seal_secrets, secrets_or_passing
+from shim.seal_keys import (
+    LARGEST_FILE,
+    key_file,
+    make_file,
+    read_file,
+    rotate_file,
+    seal_secrets,
+    secrets_or_passing,
+    with_its_secrets,
+)
 from shim.settings import Settings, data_directory
 
 OLD, NEW = b"o" * 32, b"n" * 64
@@ -78,6 +89,62 @@ def test_a_file_without_secrets_or_with_a_short_one_is_refused(path, text):
     for read in (seal_secrets, secrets_or_passing):
         with pytest.raises(OSError, match="each line must be a secret"):
             read(settings)
+
+
+@pytest.mark.parametrize("endless", ["/dev/zero", "/dev/urandom"])
+def test_a_device_without_end_is_read_no_further_than_a_file_may_be_large(endless, monkeypatch):
+    """Else it fills the memory."""
+    taken = []
+
+    class Watched(io.FileIO):
+        def readinto(self, buffer):
+            taken.append(super().readinto(buffer))
+            assert sum(taken) <= 3 * LARGEST_FILE  # what Python reads ahead included
+            return taken[-1]
+
+        def readall(self):
+            raise AssertionError("it has no end")
+
+    monkeypatch.setattr(Path, "open", lambda path, _: io.BufferedReader(Watched(path)))
+    for read in (seal_secrets, secrets_or_passing, lambda settings: rotate_file(key_file(settings))):
+        with pytest.raises(OSError, match=r"no file of secrets|no regular file"):
+            read(Settings(seal_key_file=endless))
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_file_of_as_many_secrets_as_there_may_be_is_read(path, more):
+    lines = LARGEST_FILE // (len(NEW) + 1)
+    text = (NEW + b"\n") * lines
+    settings = written(path, text + b"#" * (LARGEST_FILE + more - len(text)))
+    if more:
+        with pytest.raises(OSError, match="more than 64 KiB"):
+            seal_secrets(settings)
+    else:
+        assert len(seal_secrets(settings)) == lines
+
+
+@pytest.mark.parametrize("size", [1, 200])
+def test_a_pipe_is_read_to_its_end_however_it_comes(tmp_path, size):
+    path = tmp_path / "pipe"
+    os.mkfifo(path, 0o600)
+
+    def say():
+        with path.open("wb", buffering=0) as pipe:
+            for start in range(0, len(text), size):
+                pipe.write(text[start : start + size])
+
+    text = NEW + b"\n" + OLD + b"\n"
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(say)
+        settings = with_its_secrets(Settings(seal_key_file=str(path)))
+    assert seal_secrets(settings) == (NEW, OLD)  # without another look
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "/dev/zero"])
+def test_rotating_takes_the_place_of_no_device(name, monkeypatch):
+    monkeypatch.setattr(Path, "replace", lambda *_: pytest.fail("it was replaced"))
+    with pytest.raises(OSError, match="no regular file"):
+        rotate_file(Path(name))
 
 
 def test_a_file_that_the_settings_name_is_not_made(path):

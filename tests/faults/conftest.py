@@ -5,6 +5,7 @@ import os
 import pytest
 from fault_stage import running
 from process_stage import Process
+from self_signed import Authority
 
 from shim.simulator import run_in_thread
 
@@ -42,6 +43,22 @@ def start(tmp_path):
 def hasty(tmp_path_factory):
     """Another one, which does not wait long for its upstream."""
     with running(tmp_path_factory.mktemp("hasty"), read_seconds=0.6, header_seconds=0.6) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory):
+    """One whose upstream speaks TLS, and a port on loopback where nobody does and nobody should ask."""
+    folder = tmp_path_factory.mktemp("secure")
+    with running(folder, Authority(folder)) as stage, stage.upstream.beside() as plain:
+        yield stage, plain
+
+
+@pytest.fixture(scope="session")
+def doubtful(tmp_path_factory):
+    """One whose upstream has a certificate for another name."""
+    folder = tmp_path_factory.mktemp("doubtful")
+    with running(folder, Authority(folder, "elsewhere.example")) as stage:
         yield stage
 
 

@@ -7,7 +7,7 @@ import resource
 import socket
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,11 +87,11 @@ MODELS = reply(200, {"data": [{"id": MODEL}]}, connection="close")
 class Upstream:
     """Answers on one port of loopback as it is told next; `peer` remembers what it was asked."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
-        self.peer = Server([self._answer])
+        self.peer = Server([self._answer], tls=tls)
         self.scripts: list[tuple[Step, ...]] = [WELL]
         self.sent, self.moved = 0, 0.0
         self.asked: list[bytes] = []
@@ -168,6 +168,16 @@ class Upstream:
                 waiting.connect_ex(full.getsockname())
             yield
 
+    @contextmanager
+    def beside(self):
+        """Another server on loopback, in clear, that answers well."""
+        other = Server([b"".join(WELL)])
+        self._run(other.__aenter__())
+        try:
+            yield other
+        finally:
+            self._run(other.__aexit__())
+
     def close(self):
         self._run(self.peer.__aexit__())
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -220,6 +230,17 @@ class Stage:
         """Resident bytes of the shim."""
         pages = Path(f"/proc/{self.shim.process.pid}/statm").read_text().split()[1]
         return int(pages) * resource.getpagesize()
+
+    def begin_peak(self):
+        """From here on `peak` counts; where the system cannot begin anew, it counts from the start."""
+        with suppress(OSError):
+            Path(f"/proc/{self.shim.process.pid}/clear_refs").write_text("5")
+
+    @property
+    def peak(self):
+        """The most resident bytes of the shim since `begin_peak`."""
+        said = Path(f"/proc/{self.shim.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s*(\d+) kB", said)[1]) << 10
 
     def ask(self, kind, **fields):
         return KINDS[kind](self, {"model": MODEL, "input": "hi", **fields})
@@ -321,6 +342,9 @@ def _websocket(stage, body):
         events = [json.loads(ws.recv(PATIENCE))]
         while events[-1]["type"] not in TERMINAL and "status" not in events[-1]:
             events.append(json.loads(ws.recv(PATIENCE)))
+        ws.send(json.dumps({"type": "response.create", **body, "previous_response_id": "resp_none"}))
+        after = json.loads(ws.recv(PATIENCE))  # whatever still came of the first would come before it
+        assert (after["type"], after["error"]["code"]) == ("error", "previous_response_not_found")
     if "status" in events[-1]:
         assert len(events) == 1
         return Told(events[0]["status"], events[0]["error"])
@@ -345,12 +369,13 @@ BAD_WORDS = ("Traceback", "never retrieved", "never awaited", "unclosed", "was d
 
 
 @contextmanager
-def running(folder, **settings):
-    """Serve while the context is open; the log must have stayed clean."""
-    upstream = Upstream()
+def running(folder, authority=None, **settings):
+    """Serve while the context is open; the log must have stayed clean. With an authority the upstream speaks TLS."""
+    upstream = Upstream(authority and authority.server())
+    trusted = {"SSL_CERT_FILE": str(authority.file)} if authority else {}
     path = folder / "log"
     with path.open("wb") as log:
-        shim = Served(upstream.base_url, log, **{**SETTINGS, **settings})
+        shim = Served(upstream.base_url, log, variables=trusted, **{**SETTINGS, **settings})
     shim.http.timeout = IMPATIENCE
     stage = Stage(shim, upstream, path)
     try:

@@ -4,6 +4,7 @@ import resource
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -16,6 +17,7 @@ from waiting import PATIENCE, until
 from shim.cli import server
 from shim.settings import Settings
 from shim.simulator import DEFAULT_KEY
+from shim.store.sqlite import Threads
 
 UNBOUND = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 PAGE = 4096
@@ -184,6 +186,46 @@ def test_a_file_system_that_is_read_only_is_told_at_the_start(small_disk, grid):
     finally:
         subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     assert "Read-only file system" in said
+
+
+def test_a_store_that_becomes_read_only_costs_no_answer_and_is_used_again(tmp_path, grid, monkeypatch):
+    """In this process, where SQLite itself is told to write no more: a file system in use is not made read-only by asking."""
+    begin, read_only = Threads._begin, threading.Event()
+
+    def begun(self, connection):
+        connection.exec_driver_sql(f"PRAGMA query_only = {read_only.is_set():d}")
+        begin(self, connection)
+
+    monkeypatch.setattr(Threads, "_begin", begun)
+    settings = Settings(
+        upstream=grid.base_url, key=DEFAULT_KEY, seal_key="faults", store=f"sqlite:///{tmp_path}/store.db"
+    )
+    with (
+        server.in_thread(settings, server.bind("127.0.0.1", 0)) as base_url,
+        httpx.Client(base_url=base_url, timeout=PATIENCE, trust_env=False) as client,
+    ):
+
+        def ask(**body):
+            return client.post("/responses", json={"model": MODEL, "input": "hi", **body})
+
+        def ready():
+            return client.get(f"{base_url.removesuffix('/v1')}/readyz")
+
+        stored, conversation = ask().json(), client.post("/conversations", json={}).json()["id"]
+        assert ready().status_code == 200
+        read_only.set()
+        unstored(ask())
+        unstored(ask(previous_response_id=stored["id"]))
+        assert ask(store=False).status_code == 200
+        refused(ask(conversation=conversation))
+        refused(ask(background=True))
+        refused(client.post("/conversations", json={}))
+        until(lambda: ready().status_code == 503)
+        assert "The store cannot be written: its file is read-only." in ready().text
+        read_only.clear()
+        kept = until(lambda: (made := ask().json())["store"] and made)
+        assert ask(previous_response_id=kept["id"]).json()["store"] is True
+        until(lambda: ready().status_code == 200)
 
 
 def test_a_lock_that_another_process_holds_costs_all_answers_together_one_wait(tmp_path, grid, monkeypatch):

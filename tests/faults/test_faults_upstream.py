@@ -17,6 +17,7 @@ from fault_stage import (
     BAD_WORDS,
     DONE,
     HELLO,
+    KEY,
     KINDS,
     LAST,
     OVER,
@@ -50,6 +51,7 @@ class Fault:
         code: Its code.
         asked: How many requests with a body the upstream may see: more than one only if it refused.
         then: What it does with the requests after that.
+        calls: How many calls the answer holds.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Fault:
     code: str = "server_error"
     asked: int = 1
     then: tuple[tuple[Step, ...], ...] = ()
+    calls: int = 0
 
 
 SOON = {"retry_after_ms": "1"}
@@ -70,21 +73,25 @@ PAGE = "<!doctype html><html><head><title>Gateway & friends</title></head><body>
 PLAIN = {"content_type": "text/plain"}
 
 
-def refused(name, *script, says, status=502, code="server_error", asked=1):
-    return Fault(name, script, "refused", says, status, code, asked)
+def refused(name, *script, says, status=502, code="server_error", asked=1, then=()):
+    return Fault(name, script, "refused", says, status, code, asked, then)
 
 
 def failed(name, *script, says, status=502, code="server_error"):
     return Fault(name, script, "failed", says, status, code)
 
 
-def fine(name, *script, says=HELLO, ends="completed", then=()):
-    return Fault(name, script, ends, says, then=then)
+def fine(name, *script, says=HELLO, ends="completed", then=(), calls=0):
+    return Fault(name, script, ends, says, then=then, calls=calls)
 
 
 def many_calls(count):
     calls = [delta(tool_calls=[call(at, f"call_{at}", "f", "{}")]) for at in range(count)]
     return [says(*calls[at : at + 100]) for at in range(0, count, 100)]
+
+
+def leads(location):
+    return reply(307, location=location, connection="close")
 
 
 BEFORE = [
@@ -98,6 +105,7 @@ BEFORE = [
     refused("headers without end", b"HTTP/1.1 200 OK\r\n", Endless(b"x: %b\r\n" % (b"y" * 1000)), says="too long"),
     refused("one header without end", b"HTTP/1.1 200 OK\r\nx: ", Endless(b"y" * 1000), says="too long"),
     refused("interim answers without end", Endless(b"HTTP/1.1 103 Early Hints\r\nx: y\r\n\r\n"), says="too long"),
+    refused("an interim answer with a body", b"HTTP/1.1 103 X\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", *WELL, says="not valid HTTP"),
     refused("it switches protocols", b"HTTP/1.1 101 X\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", Hang(), says="another protocol"),
     refused("a status below 100", b"HTTP/1.1 099 X\r\ncontent-length: 5\r\n\r\nhello", *WELL, says="not valid HTTP"),
     refused("two lengths", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nhi!", says="not valid HTTP"),
@@ -115,6 +123,9 @@ BEFORE = [
     refused("a redirect without a place", reply(307), says="without saying where"),
     refused("a redirect that drops the body", redirect("/v1/x", 302), says="drops the request's body"),
     refused("a redirect to itself", redirect("/v1/chat/completions"), says="in a circle"),
+    refused("a redirect in a circle of two", leads("/r/v1"), says="in a circle", then=((leads("/v1/chat/completions"),),)),
+    refused("redirects without end", leads("/0"), says="more than 5 times", then=tuple((leads(f"/{hop}"),) for hop in range(1, 6))),
+    refused("a redirect to a host that is named like the key", redirect(f"http://{KEY}.invalid/v1"), says="not trusted"),
     refused("a redirect to another host", redirect("http://example.invalid/v1"), says="not trusted"),
     refused("a redirect to a private address", redirect("http://10.0.0.1/v1"), says="not trusted"),
     refused("a redirect to the cloud's own address", redirect("http://169.254.169.254/latest"), says="not trusted"),
@@ -179,23 +190,31 @@ SOUND = [
     fine("invalid UTF-8", *streamed(says(b'{"choices":[{"delta":{"content":"He\xff\xfellllo"}}]}'), OVER), says="He\ufffd\ufffdllllo"),
     fine("numbers that are none", *streamed(says('{"choices":[{"delta":{"content":"Hello"},"logprobs":{"content":[{"token":"a","logprob":NaN},{"token":"b","logprob":-Infinity}]}}],"created":NaN}'), says('{"choices":[{"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":NaN,"completion_tokens":Infinity}}'), says(DONE))),
     fine("token counts beyond reason", *streamed(says(delta(content=HELLO)), says(delta("stop")), says(json.dumps(USAGE).replace("3", "9" * 4300).replace("2", "9" * 4300), DONE))),
-    fine("calls on strange places", *streamed(says(delta(tool_calls=[call(10**9, "a", "f", "{}"), call(-1, "b", "f", "{}"), call(2**70, "c", "f", "{}"), call(10**9, "d", "f", "{}"), call(10**9, "d", "f", "{}")]), delta("tool_calls"), DONE)), says=""),
+    fine("calls on strange places", *streamed(says(delta(tool_calls=[call(10**9, "a", "f", "{}"), call(-1, "b", "f", "{}"), call(2**70, "c", "f", "{}"), call(10**9, "d", "f", "{}"), call(10**9, "d", "f", "{}")]), delta("tool_calls"), DONE)), says="", calls=4),
     fine("a megabyte in one piece", *streamed(says(delta(content="x" * (1 << 20))), OVER), says="x" * (1 << 20)),
-    fine("ten thousand calls", *streamed(*many_calls(10_000), OVER), says=""),
+    fine("ten thousand calls", *streamed(*many_calls(10_000), OVER), says="", calls=10_000),
     fine("nested where nobody looks", *streamed(says('{"choices":[{"delta":{"content":"Hello"}}],"x":%s}' % ("[" * 150 + "]" * 150)), OVER)),
     fine("cut by length", *streamed(says(delta("length", content=HELLO), USAGE, DONE)), ends="incomplete"),
 ]  # fmt: skip
 TABLE = [*BEFORE, *WITHIN, *SOUND]
+MOST_MEMORY = 192 << 20
+"""Bytes that one answer may take: three times the largest event, which is held, joined and decoded."""
+LEFT_MEMORY = 48 << 20
+"""Bytes that may be left of it: less than the largest event; the system's own allocator keeps some."""
 TOOLS = [{"type": "function", "name": "f", "parameters": {"type": "object"}}]
 
 
 def played(stage, kind, *scripts):
     """What came of it, with all that must hold whatever came."""
     stage.news()
+    before = stage.memory
+    stage.begin_peak()
     stage.upstream.plays(*scripts)
     told = stage.ask(kind, tools=TOOLS)
     until(lambda: not stage.upstream.open)  # whoever has not closed by itself was left
     asked = len(stage.upstream.asked)
+    assert stage.peak - before < MOST_MEMORY
+    until(lambda: stage.memory - before < LEFT_MEMORY)
     said = stage.news()
     assert not [word for word in BAD_WORDS if word in said], said
     stage.upstream.plays(WELL)
@@ -215,7 +234,10 @@ def judge(fault, kind, told):
     if fault.ends in ("completed", "incomplete"):
         response = told.response or told.events[-1]["response"]
         assert response["status"] == fault.ends
-        assert text_of(response) == fault.says or not fault.says
+        assert text_of(response) == fault.says
+        assert [item["type"] for item in response["output"] if item["type"] != "message"] == [
+            "function_call"
+        ] * fault.calls
         return
     if kind == "plain" or (fault.ends == "refused" and kind != "background"):
         assert told.status == fault.status
@@ -227,6 +249,7 @@ def judge(fault, kind, told):
     assert error["code"] == fault.code
     assert fault.says in error["message"]
     assert not set("\r\n\u2028\x00") & set(error["message"])
+    assert KEY not in error["message"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -257,6 +280,22 @@ def test_an_upstream_that_takes_no_connections_is_not_waited_for_long(stage, kin
         told = stage.ask(kind)
     judge(refused("deaf", says="connecting took too long", status=504), kind, told)
     assert stage.upstream.asked == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_redirect_from_https_to_http_is_not_followed(secure, kind):
+    with_key, plain = secure
+    told, asked = played(with_key, kind, (leads(plain.url("/v1/chat/completions")),))
+    judge(refused("", says="from https to http"), kind, told)
+    assert (asked, plain.requests) == (1, [])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_certificate_that_proves_nothing_ends_it_before_anything_is_sent(doubtful, kind):
+    doubtful.upstream.plays(WELL)
+    told = doubtful.ask(kind)
+    judge(refused("", says="certificate is not trusted"), kind, told)
+    assert doubtful.upstream.asked == []
 
 
 SAID = {

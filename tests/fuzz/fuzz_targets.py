@@ -21,7 +21,7 @@ from httpx_sse._decoders import SSEDecoder
 from pydantic_core import to_json
 
 TESTS = Path(__file__).resolve().parents[1]
-for folder in ("laws", "request"):
+for folder in (".", "laws", "request"):
     sys.path.insert(0, str(TESTS / folder))
 
 from request_asks import target  # noqa: E402

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,15 @@ def spliced(draw, name):
 )
 def test_the_corpus_holds(seed):
     TARGETS[seed.parent.name](seed.read_bytes())
+
+
+def test_the_targets_need_nothing_that_only_pytest_gives():
+    """As when coverage leads."""
+    script = f"import sys; sys.path.insert(0, {str(CORPUS.parent)!r}); from fuzz_targets import TARGETS; TARGETS['seal'](b'x')"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False, cwd="/"
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_corpus_is_small():

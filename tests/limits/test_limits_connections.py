@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 
 import pytest
 from limits_stage import answer, ask, closed, head, stage
@@ -164,6 +165,44 @@ async def test_a_body_that_does_not_come_is_408(path, sent):
     lines = ("content-type: application/json", "content-length: 100")
     async with stage(body_seconds=MOMENT) as here:
         assert await asked(here, head(*lines, path=path) + sent) == (408, "request_timeout", True)
+        await eventually(lambda: here.services.slots.busy == 0)
+
+
+DRIPPED = {
+    "a head": (b"GET /healthz HTTP/1.1\r\nx: ", b"y"),
+    "headers": (b"GET /healthz HTTP/1.1\r\n", b"x: y\r\n"),
+    "line ends": (b"", b"\r\n"),
+    "a body": (head("content-type: application/json", "content-length: 1000000"), b" "),
+    "chunks": (head("content-type: application/json", "transfer-encoding: chunked"), b"1\r\n \r\n"),
+    "an extension": (head("content-type: application/json", "transfer-encoding: chunked") + b"1;", b"x"),
+}
+
+
+@pytest.mark.parametrize("name", DRIPPED)
+async def test_who_goes_on_dripping_gets_no_more_time_by_it(name):
+    """Slowloris: each byte comes soon after the one before."""
+    beginning, piece = DRIPPED[name]
+    async with (
+        stage(request_head_seconds=LONGER, body_seconds=LONGER, linger_seconds=LONGER) as here,
+        here.raw(beginning) as (reader, writer),
+    ):
+
+        async def drip():
+            with suppress(ConnectionError):
+                while True:
+                    writer.write(piece)
+                    await writer.drain()
+                    await asyncio.sleep(LONGER / 30)
+
+        dripping = asyncio.create_task(drip())
+        said = b""
+        with suppress(ConnectionError):
+            while data := await soon(reader.read(1000)):
+                said += data
+        dripping.cancel()
+        await asyncio.wait([dripping])
+        assert said.startswith(b"HTTP/1.1 408 ") or (name == "line ends" and not said)
+        await eventually(lambda: not here.server.server_state.connections)
         await eventually(lambda: here.services.slots.busy == 0)
 
 

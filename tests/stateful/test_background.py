@@ -73,6 +73,13 @@ def test_a_replay_from_any_event_is_the_rest_of_the_original(http):
 
     replays()
     assert blocks_of(stream(http, response_id)) == original
+    for after, rest in (
+        ("0" * 30 + "1", original[2:]),
+        ("1" * 18, []),
+        ("1" * 40, []),
+        ("0" * 30, original[1:]),
+    ):
+        assert blocks_of(stream(http, response_id, starting_after=after)) == rest
 
 
 def test_a_stream_that_is_resumed_midway_goes_on_live(http, held):

@@ -1,12 +1,17 @@
 """Prompt templates: put by the command line, filled in by requests."""
 
+import asyncio
 import json
+from contextlib import aclosing
 
 import openai
 import pytest
 from stateful_stack import MODEL, said
 
 from shim.cli.commands import run
+from shim.exchange.prompts import EVERYONE
+from shim.settings import Settings
+from shim.store import open_store
 
 
 @pytest.fixture
@@ -91,6 +96,51 @@ def test_input_of_another_kind_is_refused_beside_that_of_a_prompt(stack, put, gi
     with stack.http() as http:
         reply = http.post("/responses", json={"model": MODEL, "input": given, "prompt": {"id": "pmpt_1"}})
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "input")
+
+
+def test_a_version_is_a_number_however_it_is_written(stack, client, put):
+    put("pmpt_1", model=MODEL, instructions="old", input="x")
+    put("pmpt_1", model=MODEL, instructions="new", input="x")
+    for version in ("1", "01", "0" * 30 + "1"):
+        client.responses.create(prompt={"id": "pmpt_1", "version": version})
+        assert said(stack.messages[0]) == ("system", "old")
+
+
+ABSENT = ("0", "1" + "0" * 9, "1000000001", "1" * 18, "1" * 19, str(1 << 63), "1" * 40, "1" * 5000)
+
+
+def test_a_version_that_is_not_there_is_no_other_one(stack, store):
+    """Also one that no store could count to, and one whose beginning is a version that is there."""
+
+    async def kept():
+        async with aclosing(await open_store(Settings(store=store))) as opened:
+            for number in (1, 11, 100_000_000, 111_111_111):
+                await opened.prompts.put(EVERYONE, "pmpt_1", b'{"instructions": "x"}', 1, number)
+
+    if store != "memory":
+        asyncio.run(kept())
+    with stack.http() as http:
+        for version in ABSENT:
+            prompt = {"id": "pmpt_1", "version": version}
+            reply = http.post("/responses", json={"model": MODEL, "input": "hi", "prompt": prompt})
+            assert (reply.status_code, reply.json()["error"]["code"]) == (404, "prompt_not_found")
+            assert version[:20] in reply.json()["error"]["message"]
+
+
+def test_a_version_that_is_no_number_is_told(stack):
+    with stack.http() as http:
+        for version in ("", " 1", "+1", "-1", "1.0", "1_0", "\u0661", "\u00b2", "0x1"):
+            prompt = {"id": "pmpt_1", "version": version}
+            reply = http.post("/responses", json={"model": MODEL, "input": "hi", "prompt": prompt})
+            assert (reply.status_code, reply.json()["error"]["param"]) == (400, "prompt.version")
+
+
+@pytest.mark.parametrize("command", ["show", "delete"])
+def test_the_command_line_counts_no_further_than_a_store(tmp_path, command, capsys):
+    store = f"sqlite:///{tmp_path}/store.sqlite3"
+    for version, status in (("9" * 18, 1), ("9" * 19, 2), ("9" * 40, 2)):
+        assert cli("prompts", command, "pmpt_1", "--version", version, "--store", store) == status
+        assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_variable_that_the_prompt_lacks_is_noted(stack, put):

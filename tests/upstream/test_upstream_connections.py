@@ -4,9 +4,7 @@ The upstream is a peer on loopback that is scripted byte for byte; TLS and proxi
 """
 
 import asyncio
-import datetime as dt
 import gc
-import ipaddress
 import logging
 import socket
 import ssl
@@ -16,12 +14,9 @@ from itertools import pairwise
 import httpx
 import pytest
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from self_signed import Authority
 from upstream_loopback import KEY, Naps, chunk, reply, reset, serving, silent, sse, upstream
 from waiting import eventually
 
@@ -435,7 +430,7 @@ async def test_a_peer_that_never_reads_is_left_on_cancellation(tls, authority):
         await asyncio.sleep(SOON)
 
     async with peer(talk, authority.server() if tls else None) as port, over(max_connections=1) as it:
-        authority.trusted_by(it)
+        trust(it, authority)
         url = f"http{'s' * tls}://localhost:{port}/"
         await cancelled(it, url, began, body=bytes(20 << 20))
 
@@ -820,44 +815,9 @@ async def test_an_answer_that_was_given_up_never_looks_whole():
 # -- TLS -----------------------------------------------------------------------------------------------------------
 
 
-class Authority:
-    """Signs itself a certificate."""
-
-    def __init__(self, path, name: str = "localhost", days: int = 1) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        now = dt.datetime.now(dt.UTC)
-        alternatives: list[x509.GeneralName] = [x509.DNSName(name)]
-        alternatives += [
-            x509.IPAddress(ipaddress.ip_address(at)) for at in ("127.0.0.1", "::1") if name == "localhost"
-        ]
-        certificate = (
-            x509.CertificateBuilder(who, who, key.public_key(), x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=9))
-            .not_valid_after(now + dt.timedelta(days=days))
-            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        self.certificate = certificate.public_bytes(serialization.Encoding.PEM)
-        self._path = path / f"{name}{days}.pem"
-        self._path.write_bytes(
-            self.certificate
-            + key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-
-    def server(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self._path)
-        return context
-
-    def trusted_by(self, it: Connections) -> None:
-        it._pool._dialer._tls = tls_context()
-        it._pool._dialer._tls.load_verify_locations(cadata=self.certificate.decode())
+def trust(it, authority):
+    it._pool._dialer._tls = tls_context()
+    it._pool._dialer._tls.load_verify_locations(cadata=authority.certificate.decode())
 
 
 @pytest.fixture
@@ -876,7 +836,7 @@ async def test_tls_works_and_is_kept(authority, host):
     resolve = loop.getaddrinfo
     loop.getaddrinfo = lambda name, *rest, **more: resolve(name.rstrip("."), *rest, **more)
     async with peer(several, authority.server()) as port, over() as it:
-        authority.trusted_by(it)
+        trust(it, authority)
         reused = []
         for _ in range(3):
             response = await got(it, f"https://{host}:{port}/")
@@ -892,7 +852,7 @@ async def test_an_early_answer_over_tls_is_not_kept(authority):
         await asyncio.sleep(SOON)
 
     async with peer(talk, authority.server()) as port, over() as it:
-        authority.trusted_by(it)
+        trust(it, authority)
         for _ in range(2):
             response = await got(it, f"https://localhost:{port}/", bytes(20 << 20))
             assert response.status_code == 413
@@ -911,7 +871,7 @@ async def test_a_certificate_that_proves_nothing_is_not_trusted(tmp_path, certif
     authority = Authority(tmp_path, *certificate)
     async with peer(several, authority.server()) as port, over(max_connections=1) as it:
         if trusted:
-            authority.trusted_by(it)
+            trust(it, authority)
         for _ in range(2):
             with pytest.raises(Untrusted, match=message):
                 await got(it, f"https://localhost:{port}/")
@@ -949,7 +909,7 @@ async def test_tls_cut_within_a_chunked_answer_is_an_error(authority):
         await reader.read()
 
     async with peer(talk, authority.server()) as port, over() as it:
-        authority.trusted_by(it)
+        trust(it, authority)
         response = await it.handle_async_request(request(f"https://localhost:{port}/"))
         assert await response.stream.read() == b"half"
         with pytest.raises(httpx.ReadError):
@@ -1005,7 +965,7 @@ async def test_a_tunnel_through_a_proxy(proxied, authority, user, header, host, 
     async with peer(several, authority.server()) as port:
         proxy = Proxy(port, headers=headers)
         async with peer(proxy) as at, over() as it:
-            authority.trusted_by(it)
+            trust(it, authority)
             proxied(at, user)
             for _ in range(2):
                 assert (await got(it, f"https://{host}:{port}/")).content == b"over tls"
@@ -1018,7 +978,7 @@ async def test_a_tunnel_through_a_proxy(proxied, authority, user, header, host, 
 async def test_a_tunnel_through_a_proxy_that_speaks_tls(proxied, authority):
     tls = authority.server()
     async with peer(several, tls) as port, peer(Proxy(port), tls) as at, over() as it:
-        authority.trusted_by(it)
+        trust(it, authority)
         proxied(at, scheme="https")
         for _ in range(2):
             assert (await got(it, f"https://localhost:{port}/")).content == b"over tls"
