@@ -185,6 +185,18 @@ class Limits(BaseModel):
         reason="the work of one client cannot keep that of all others waiting",
         answer="none: further ones wait as `queued`",
     )
+    background_client_queue: int = _limit(
+        2000,
+        "Those of one client that wait or are made, in all processes.",
+        reason="what waits is kept until its turn, and counted each time that more comes",
+        answer="503 `concurrency_limit_exceeded` with `retry-after`",
+    )
+    background_client_queue_bytes: int = _limit(
+        1 << 30,
+        "Bytes of their requests.",
+        reason="they stand in the store until they end, and no purge may take them",
+        answer="503 `concurrency_limit_exceeded` with `retry-after`",
+    )
 
     # -- an answer
     connect_seconds: float = _limit(

@@ -394,6 +394,27 @@ MUTANTS = [
         "tests/http/test_http_logs.py::test_nothing_from_outside_moves_a_terminal_or_breaks_a_line",
     ),
     Mutant(
+        "jobs-of-one-without-number",
+        "store/jobs.py",
+        "held.jobs >= queue.jobs",
+        "False",
+        "tests/stateful/test_background.py::test_a_client_can_only_have_so_much_waiting",
+    ),
+    Mutant(
+        "jobs-of-one-without-weight",
+        "store/jobs.py",
+        "> queue.request_bytes:",
+        "> 1 << 60:",
+        "tests/stateful/test_background.py::test_a_client_can_only_have_so_much_waiting",
+    ),
+    Mutant(
+        "jobs-of-all-counted-as-one",
+        "store/jobs.py",
+        ').where(jobs.c.owner == bindparam("of"))\n_RENEW',
+        ")\n_RENEW",
+        "tests/stateful/test_background.py::test_a_client_can_only_have_so_much_waiting",
+    ),
+    Mutant(
         "full-is-ready",
         "http/health.py",
         "if self._slots.full:",
@@ -2067,7 +2088,7 @@ MUTANTS = [
     Mutant(
         "doubtful-jobs-run",
         "exchange/background.py",
-        "claim=self._claim(), confirmed=False",
+        "claim=replace(self._claim(), confirmed=False)",
         "claim=self._claim()",
         f"{TAKEOVER}::test_a_job_whose_client_was_told_that_the_store_is_away_is_never_run[memory-1-True]",
     ),

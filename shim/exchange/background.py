@@ -23,7 +23,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import aclosing, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from pydantic_core import from_json, to_json
@@ -41,7 +41,7 @@ from shim.exchange.turn import Turn
 from shim.seal import Sealer
 from shim.settings import Settings
 from shim.store import StoreFault
-from shim.store.records import Claim, Job, ResponseRecord, StoredResponse
+from shim.store.records import Claim, Job, Queue, ResponseRecord, StoredResponse
 from shim.wire.base import Json
 from shim.wire.events import Event
 from shim.wire.response import Response
@@ -98,6 +98,7 @@ class Background:
         self._drain = settings.background_drain_seconds
         self._places = Places(settings.background_jobs, settings.background_client_jobs)
         self._most_of_one = settings.background_client_jobs
+        self._queue = Queue(settings.background_client_queue, settings.background_client_queue_bytes)
         self._running: dict[tuple[str, str], Running] = {}
         self._leaving: asyncio.Task[None] | None = None
         self._left = False
@@ -187,7 +188,7 @@ class Background:
         """Queue a response; it is stored, and made from now on.
 
         Raises:
-            Fault: The request is wrong, or the store is away.
+            Fault: The request is wrong, the store is away, or the client has as many jobs as it may.
         """
         asked = await self._exchange.ask(body, caller, request_id)
         if self._store.kind == "off" or asked.request.store is False:
@@ -210,10 +211,15 @@ class Background:
 
         Raises:
             StoreFault: The store is away.
+            QueueFull: The client has as many jobs as it may.
         """
         sealed = self._sealed(caller, record.owner, record.id)
         writing = self._store.jobs.enqueue(
-            record, order.packed(), sealed_key=sealed, claim=self._claim(), confirmed=False
+            record,
+            order.packed(),
+            sealed_key=sealed,
+            claim=replace(self._claim(), confirmed=False),
+            queue=self._queue,
         )
         return await self._carried(writing, record)
 

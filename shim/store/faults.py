@@ -9,6 +9,9 @@ from shim.errors import ClientFault, Fault
 RETRY_AFTER = 2
 """Seconds: a database that restarts is back in a few."""
 
+QUEUE_RETRY_AFTER = 5
+"""Seconds in which one of many jobs may well have ended."""
+
 
 @dataclass
 class StoreFault(Fault):
@@ -19,6 +22,17 @@ class StoreFault(Fault):
     retry_after: int | None = RETRY_AFTER
     cause: str = ""
     """The driver's word for it, such as an exception's name and an SQLSTATE: for operators, not for clients."""
+
+    __hash__ = Exception.__hash__
+
+
+@dataclass
+class QueueFull(Fault):
+    """The owner has as many jobs, or as much in them, as one may."""
+
+    status: int = 503
+    code: str | None = "concurrency_limit_exceeded"
+    retry_after: int | None = QUEUE_RETRY_AFTER
 
     __hash__ = Exception.__hash__
 

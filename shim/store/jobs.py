@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from shim.store import leases
 from shim.store.database import Database
+from shim.store.faults import QueueFull
 from shim.store.records import (
     LONGEST_SECONDS,
     UNBOUNDED,
@@ -38,6 +39,7 @@ from shim.store.records import (
     Claim,
     Job,
     Lease,
+    Queue,
     Renewal,
     ResponseRecord,
 )
@@ -55,6 +57,9 @@ _CANCELLED = select(jobs.c.cancelled).where(*_NAMED)
 _REACHED = select(streams.c.response_key, streams.c.last_number).where(
     streams.c.response_key.in_(bindparam("keys", expanding=True))
 )
+_HELD = select(
+    func.count().label("jobs"), func.sum(func.length(jobs.c.request)).label("request_bytes")
+).where(jobs.c.owner == bindparam("of"))
 _RENEW = update(jobs).where(*leases.OURS).values(until=bindparam("later")).returning(jobs.c.cancelled)
 
 _MOST_OF_ONE: BindParameter[int] = bindparam("most_of_one", type_=BigInteger)
@@ -153,6 +158,29 @@ _CLAIM_ABANDONED = _claiming(
 )
 
 
+def _first_attempt(claim: Claim | None) -> int:
+    if claim is None:
+        return 0
+    return 1 if claim.confirmed else UNCONFIRMED
+
+
+def _check_room(connection: Connection, job: Job, queue: Queue) -> None:
+    """Whether one more job finds room; two that are stored in the same moment may both find the last.
+
+    Raises:
+        QueueFull: It does not.
+    """
+    held = connection.execute(_HELD, {"of": job.owner}).one()
+    if held.jobs >= queue.jobs:
+        raise QueueFull(
+            f"You have {held.jobs:,} background responses that wait or are made, as many as a client may."
+        )
+    if (held.request_bytes or 0) + len(job.request) > queue.request_bytes:
+        raise QueueFull(
+            f"The requests of your background responses that wait or are made would have more than {queue.request_bytes:,} bytes."
+        )
+
+
 class SqlJobs:
     """`shim.store.protocol.Jobs`."""
 
@@ -167,10 +195,9 @@ class SqlJobs:
         *,
         sealed_key: bytes | None = None,
         claim: Claim | None = None,
-        confirmed: bool = True,
+        queue: Queue | None = None,
     ) -> Job:
         """See the protocol."""
-        attempt = 1 if claim else 0
         job = Job(
             record.owner,
             record.id,
@@ -178,10 +205,12 @@ class SqlJobs:
             sealed_key,
             worker=claim.worker if claim else None,
             until=claim.until if claim else None,
-            attempt=attempt if confirmed else UNCONFIRMED,
+            attempt=_first_attempt(claim),
         )
 
         def work(connection: Connection) -> None:
+            if queue is not None:
+                _check_room(connection, job, queue)
             self._responses.put(connection, record)
             key = connection.scalar(_KEY, {"of": record.owner, "named": record.id})
             connection.execute(_ENQUEUE, {"response_key": key} | _row(job))

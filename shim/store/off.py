@@ -20,6 +20,7 @@ from shim.store.records import (
     Page,
     Prompt,
     Purged,
+    Queue,
     Renewal,
     ResponseRecord,
     Stats,
@@ -104,7 +105,7 @@ class NoJobs:
         *,
         sealed_key: bytes | None = None,  # noqa: ARG002
         claim: Claim | None = None,  # noqa: ARG002
-        confirmed: bool = True,  # noqa: ARG002
+        queue: Queue | None = None,  # noqa: ARG002
     ) -> Job:
         """Needs a store."""
         raise StoreOff

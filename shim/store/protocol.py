@@ -34,6 +34,7 @@ from shim.store.records import (
     Page,
     Prompt,
     Purged,
+    Queue,
     Renewal,
     ResponseRecord,
     Stats,
@@ -130,12 +131,15 @@ class Jobs(Protocol):
         *,
         sealed_key: bytes | None = None,
         claim: Claim | None = None,
-        confirmed: bool = True,
+        queue: Queue | None = None,
     ) -> Job:
         """Save the response and its job in one transaction, claimed at once if `claim` is given.
 
-        One that is not confirmed must be claimed, and counts as attempted too often already. So if it is not known
-        whether it was stored, whoever finds it when its lease has run out ends it.
+        With a claim that is not confirmed it counts as attempted too often already. So if it is not known whether it was
+        stored, whoever finds it when its lease has run out ends it.
+
+        Raises:
+            QueueFull: With it the owner would have more than `queue` allows; nothing is saved.
         """
         ...
 

@@ -194,11 +194,23 @@ class EventPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """What the jobs of one owner may be that have not ended: so many, with so many bytes of requests."""
+
+    jobs: int
+    request_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """Who wants something, and until when (Unix seconds) if nothing more is heard of it."""
+    """Who wants something, and until when (Unix seconds) if nothing more is heard of it.
+
+    One that is not confirmed begins nothing yet.
+    """
 
     worker: str
     until: int
+    confirmed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,6 +201,8 @@ ELSEWHERE = {
     ),
     "background_jobs": (BACKGROUND, "test_more_jobs_than_places_wait_queued"),
     "background_client_jobs": (BACKGROUND, "test_the_work_of_one_client_leaves_places_to_others"),
+    "background_client_queue": (BACKGROUND, "test_a_client_can_only_have_so_much_waiting"),
+    "background_client_queue_bytes": (BACKGROUND, "test_a_client_can_only_have_so_much_waiting"),
     "connect_seconds": (FAULTS, "test_an_upstream_that_takes_no_connections_is_not_waited_for_long"),
     "header_seconds": (FAULTS, "it says nothing"),
     "read_seconds": (FAULTS, "silence between chunks"),

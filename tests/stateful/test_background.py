@@ -275,6 +275,26 @@ def test_the_work_of_one_client_leaves_places_to_others(start, store):
         assert [ended(alice, one)["status"] for one in (first, second)] == ["completed", "completed"]
 
 
+@pytest.mark.parametrize(
+    "bound", [{"background_client_queue": 2}, {"background_client_queue_bytes": 20_000}], ids=str
+)
+def test_a_client_can_only_have_so_much_waiting(start, store, bound):
+    hold = Hold(after=2)
+    stack = start(store, background_jobs=1, background_lease_seconds=3600, **bound)
+    stack.say(Turn(text="one two three", hold=hold))
+    large = "say " + "".join(f"{number:x}" for number in range(1100))
+    with stack.http("alice") as alice, stack.http("bob") as bob:
+        first, second = (begin(alice, input=large)["id"] for _ in range(2))
+        refused = alice.post("/responses", json={"model": MODEL, "input": large, "background": True})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert refused.json()["error"]["code"] == "concurrency_limit_exceeded"
+        other = begin(bob, input=large)["id"]
+        hold.released.set()
+        assert ended(alice, first)["status"] == ended(alice, second)["status"] == "completed"
+        assert ended(bob, other)["status"] == "completed"
+        assert ended(alice, begin(alice, input=large)["id"])["status"] == "completed"
+
+
 def test_a_response_waits_for_the_turn_of_its_conversation(http, stack, held):
     talk = http.post("/conversations", json={}).json()["id"]
     first = begin(http, conversation=talk)

@@ -421,8 +421,7 @@ class TestJobs:
 
     @pytest.mark.parametrize("claimed", [True, False])
     async def test_nobody_begins_a_job_that_is_not_confirmed(self, store, claimed):
-        claim = Claim("w1", NOW + 30)
-        made = await store.jobs.enqueue(record(), b"{}", claim=claim, confirmed=False)
+        made = await store.jobs.enqueue(record(), b"{}", claim=Claim("w1", NOW + 30, confirmed=False))
         assert await store.jobs.claim(Claim("w2", NOW + 60)) == ()
         assert await store.jobs.claim_abandoned(Claim("w2", NOW + 60), NOW + 29) == ()
         for _ in range(2):  # whoever does not know whether it was confirmed says so again
@@ -438,7 +437,7 @@ class TestJobs:
             assert await store.jobs.confirm(made) is None
 
     async def test_an_unconfirmed_job_that_is_left_was_attempted_too_often(self, store):
-        made = await store.jobs.enqueue(record(), b"{}", claim=Claim("w1", NOW + 30), confirmed=False)
+        made = await store.jobs.enqueue(record(), b"{}", claim=Claim("w1", NOW + 30, confirmed=False))
         (job,) = await store.jobs.claim_abandoned(Claim("w2", NOW + 60), NOW + 30)
         assert job.attempt > UNCONFIRMED
         assert await store.jobs.confirm(made, Claim("w1", NOW + 60)) is None
