@@ -174,7 +174,7 @@ class Assembler:
         item = self._open
         if not isinstance(item, Speech) or item.frame is None or item.says != kind or self.state != "open":
             return [*self.feed([Text(text) if kind == "text" else ReasoningText(text) for text in texts])]
-        item.text.write("".join(texts))
+        item.text += texts
         paddings = list(map(self.source.padding, map(len, texts))) if self.shape.obfuscation else None
         run = Run(item.frame, self.number, texts, paddings)
         self.number += len(texts)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from io import StringIO
 from typing import Any, Literal, cast
 
 from shim.core.items import UNNUMBERED, Item
@@ -48,7 +47,7 @@ class CallBuilder(Item):
 
     call_id: str
     tool: Declared
-    arguments: StringIO = field(default_factory=StringIO)
+    arguments: list[str] = field(default_factory=list)
 
     def open(self) -> None:
         """Tell that the call begins."""
@@ -56,7 +55,7 @@ class CallBuilder(Item):
 
     def grow(self, text: str) -> None:
         """More of the arguments."""
-        self.arguments.write(text)
+        self.arguments.append(text)
 
     def close(self, status: ItemStatus) -> None:
         """Tell that the call is complete."""
@@ -71,11 +70,11 @@ class CallBuilder(Item):
 
     def blank(self) -> bool:
         """Whether the model has written no arguments."""
-        return not self.arguments.getvalue().strip()
+        return not "".join(self.arguments).strip()
 
     def whole(self) -> bool:
         """Whether the arguments are whole JSON."""
-        return isinstance(parsed(self.arguments.getvalue()), dict | list)
+        return isinstance(parsed("".join(self.arguments)), dict | list)
 
     def flaw(self) -> str | None:
         """Why the finished call must not be released, if it must not."""
@@ -101,7 +100,7 @@ class CallBuilder(Item):
 
     def _object(self) -> Json:
         """The arguments, parsed; empty if they are no object."""
-        value = parsed(self.arguments.getvalue())
+        value = parsed("".join(self.arguments))
         return value if isinstance(value, dict) else {}
 
 
@@ -111,7 +110,7 @@ class FunctionCallBuilder(CallBuilder):
 
     def grow(self, text: str) -> None:
         """More of the arguments, told as they come."""
-        self.arguments.write(text)
+        self.arguments.append(text)
         self._delta("response.function_call_arguments.delta", text)
 
     def close(self, status: ItemStatus) -> None:
@@ -121,7 +120,7 @@ class FunctionCallBuilder(CallBuilder):
         self.door(
             ArgumentsDone(
                 type="response.function_call_arguments.done",
-                arguments=self.arguments.getvalue(),
+                arguments="".join(self.arguments),
                 item_id=self.item_id,
                 output_index=self.output_index,
                 sequence_number=UNNUMBERED,
@@ -135,7 +134,7 @@ class FunctionCallBuilder(CallBuilder):
             id=self.item_id,
             type="function_call",
             status=status,
-            arguments=self.arguments.getvalue(),
+            arguments="".join(self.arguments),
             call_id=self.call_id,
             name=self.tool.name,
         )
@@ -154,13 +153,13 @@ class CustomCallBuilder(CallBuilder):
 
     scanner: StringScanner = field(default_factory=StringScanner)
     unfence: Unfence = field(default_factory=Unfence)
-    input: StringIO = field(default_factory=StringIO)
+    input: list[str] = field(default_factory=list)
     found: bool = False
     raw: bool = False
 
     def grow(self, text: str) -> None:
         """More of the arguments."""
-        self.arguments.write(text)
+        self.arguments.append(text)
         if self.raw:
             self._tell(text)
             return
@@ -170,14 +169,14 @@ class CustomCallBuilder(CallBuilder):
                 self._tell(piece.text)
         if self.scanner.broken and not self.found:
             self.raw = True
-            self._tell(self.arguments.getvalue())
+            self._tell("".join(self.arguments))
 
     def _tell(self, text: str) -> None:
         self._put(self.unfence.feed(text) if self.tool.grammar else text)
 
     def _put(self, text: str) -> None:
         if text:
-            self.input.write(text)
+            self.input.append(text)
             self._delta("response.custom_tool_call_input.delta", text)
 
     def close(self, status: ItemStatus) -> None:
@@ -186,7 +185,7 @@ class CustomCallBuilder(CallBuilder):
         self.door(
             InputDone(
                 type="response.custom_tool_call_input.done",
-                input=self.input.getvalue(),
+                input="".join(self.input),
                 item_id=self.item_id,
                 output_index=self.output_index,
                 sequence_number=UNNUMBERED,
@@ -208,7 +207,7 @@ class CustomCallBuilder(CallBuilder):
 
         Of JSON that was cut nothing is told: what it would have become is not known.
         """
-        arguments, text = self._object(), self.arguments.getvalue()
+        arguments, text = self._object(), "".join(self.arguments)
         if len(arguments) == 1:
             value = next(iter(arguments.values()))
             return value if isinstance(value, str) else text
@@ -222,7 +221,7 @@ class CustomCallBuilder(CallBuilder):
             type="custom_tool_call",
             status=status,
             call_id=self.call_id,
-            input=self.input.getvalue(),
+            input="".join(self.input),
             name=self.tool.name,
         )
         if self.tool.namespace:
@@ -238,9 +237,7 @@ class ApplyPatchBuilder(CallBuilder):
     """A call of `apply_patch`: it begins once the file and the kind of change are known, then the diff is told."""
 
     scanner: StringScanner = field(default_factory=StringScanner)
-    known: dict[str, StringIO] = field(
-        default_factory=lambda: {"type": StringIO(), "path": StringIO(), "diff": StringIO()}
-    )
+    known: dict[str, list[str]] = field(default_factory=lambda: {"type": [], "path": [], "diff": []})
     complete: set[str] = field(default_factory=set)
     opened: bool = False
     told: int = 0
@@ -250,7 +247,7 @@ class ApplyPatchBuilder(CallBuilder):
 
     def grow(self, text: str) -> None:
         """More of the arguments."""
-        self.arguments.write(text)
+        self.arguments.append(text)
         for piece in self.scanner.feed(text):
             self._take(piece)
         if not self.opened and {"type", "path"} <= self.complete:
@@ -261,7 +258,7 @@ class ApplyPatchBuilder(CallBuilder):
     def _take(self, piece: StringPiece) -> None:
         name, *more = _unwrapped(piece.path, "operation")
         if not more and name in self.known and name not in self.complete:
-            self.known[str(name)].write(piece.text)
+            self.known[str(name)].append(piece.text)
             if piece.done:
                 self.complete.add(str(name))
 
@@ -270,9 +267,8 @@ class ApplyPatchBuilder(CallBuilder):
         self.added(self._item("in_progress", diff=""))
 
     def _tell(self) -> None:
-        self.known["diff"].seek(self.told)
-        new = self.known["diff"].read()
-        self.told += len(new)
+        new = "".join(self.known["diff"][self.told :])
+        self.told = len(self.known["diff"])
         if new and self._kind() != "delete_file":
             self._delta("response.apply_patch_call_operation_diff.delta", new)
 
@@ -285,7 +281,7 @@ class ApplyPatchBuilder(CallBuilder):
             self.door(
                 DiffDone(
                     type="response.apply_patch_call_operation_diff.done",
-                    diff=self.known["diff"].getvalue(),
+                    diff="".join(self.known["diff"]),
                     item_id=self.item_id,
                     output_index=self.output_index,
                     sequence_number=UNNUMBERED,
@@ -295,21 +291,21 @@ class ApplyPatchBuilder(CallBuilder):
 
     def flaw(self) -> str | None:
         """A patch needs a file, and arguments that end."""
-        if self.known["path"].getvalue():
+        if "".join(self.known["path"]):
             return None if self.scanner.complete else "The model broke off within a call of apply_patch."
         return "The model called apply_patch without a path."
 
     def _kind(self) -> PatchKind:
-        kind = self.known["type"].getvalue()
+        kind = "".join(self.known["type"])
         return cast("PatchKind", kind) if kind in ("create_file", "delete_file") else "update_file"
 
     def snapshot(self, status: ItemStatus) -> OutputApplyPatchCall:
         """The call as it stands."""
-        return self._item(status, self.known["diff"].getvalue())
+        return self._item(status, "".join(self.known["diff"]))
 
     def _item(self, status: ItemStatus, diff: str) -> OutputApplyPatchCall:
         """The API knows no incomplete patch call: one that was cut stays in progress."""
-        operation = PatchOperation(type=self._kind(), path=self.known["path"].getvalue())
+        operation = PatchOperation(type=self._kind(), path="".join(self.known["path"]))
         if operation["type"] != "delete_file":
             operation["diff"] = diff
         return OutputApplyPatchCall(
@@ -329,12 +325,12 @@ class ShellBuilder(CallBuilder):
     """
 
     scanner: StringScanner = field(default_factory=StringScanner)
-    commands: list[StringIO] = field(default_factory=list)
+    commands: list[list[str]] = field(default_factory=list)
     command_open: bool = False
 
     def grow(self, text: str) -> None:
         """More of the arguments."""
-        self.arguments.write(text)
+        self.arguments.append(text)
         for piece in self.scanner.feed(text):
             if _is_command(piece.path):
                 self._command(piece)
@@ -349,10 +345,10 @@ class ShellBuilder(CallBuilder):
     def _command(self, piece: StringPiece) -> None:
         if not self.command_open:
             self.command_open = True
-            self.commands.append(StringIO())
+            self.commands.append([])
             self._command_event("response.shell_call_command.added", "")
         if piece.text:
-            self.commands[-1].write(piece.text)
+            self.commands[-1].append(piece.text)
             event: ShellCommandDelta = {
                 "type": "response.shell_call_command.delta",
                 "command_index": len(self.commands) - 1,
@@ -366,7 +362,7 @@ class ShellBuilder(CallBuilder):
 
     def _end_command(self) -> None:
         self.command_open = False
-        self._command_event("response.shell_call_command.done", self.commands[-1].getvalue())
+        self._command_event("response.shell_call_command.done", "".join(self.commands[-1]))
 
     def _command_event(
         self,
@@ -401,7 +397,7 @@ class ShellBuilder(CallBuilder):
             type="shell_call",
             status=status,
             action=ShellAction(
-                commands=[command.getvalue() for command in self.commands],
+                commands=["".join(command) for command in self.commands],
                 max_output_length=_integer(arguments.get("max_output_length")),
                 timeout_ms=_integer(arguments.get("timeout_ms")),
             ),
@@ -455,7 +451,7 @@ class CompactionBuilder(Item):
     """The summary of a conversation; it is told whole and sealed."""
 
     seal: Callable[[str], str]
-    text: StringIO = field(default_factory=StringIO)
+    text: list[str] = field(default_factory=list)
 
     def open(self) -> None:
         """Tell that the compaction begins."""
@@ -463,7 +459,7 @@ class CompactionBuilder(Item):
 
     def grow(self, text: str) -> None:
         """More of the summary."""
-        self.text.write(text)
+        self.text.append(text)
 
     def close(self, status: ItemStatus) -> None:
         """Tell the whole compaction."""
@@ -471,7 +467,7 @@ class CompactionBuilder(Item):
 
     def snapshot(self, status: ItemStatus) -> OutputCompaction:
         """The compaction as it stands; sealed once it is complete."""
-        sealed = "" if status == "in_progress" else self.seal(self.text.getvalue())
+        sealed = "" if status == "in_progress" else self.seal("".join(self.text))
         return OutputCompaction(id=self.item_id, type="compaction", encrypted_content=sealed)
 
 

@@ -10,7 +10,6 @@ anywhere or nowhere. What no reading can save raises `UpstreamFault`, and an err
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from io import StringIO
 from itertools import pairwise
 from typing import Any
 
@@ -125,16 +124,16 @@ class _Call:
     call_id: str | None
     name: str = ""
     started: bool = False
-    arguments: StringIO = field(default_factory=StringIO)
+    arguments: list[str] = field(default_factory=list)
     joiner: Joiner = field(default_factory=Joiner)
     scanner: StringScanner = field(default_factory=StringScanner)
     scanned: int = 0
 
     def complete(self) -> bool:
         """Whether the arguments so far are whole; each piece is looked at once, however often this is asked."""
-        self.arguments.seek(self.scanned)
-        self.scanner.feed(self.arguments.read())
-        self.scanned = self.arguments.tell()
+        for piece in self.arguments[self.scanned :]:
+            self.scanner.feed(piece)
+        self.scanned = len(self.arguments)
         return self.scanner.complete
 
 
@@ -417,8 +416,8 @@ class ChunkReader:
         if not call.started and said.name and call.name != said.name:
             _add_name(call, said.name)
         if text := call.joiner.feed(said.arguments):
-            call.arguments.write(text)
-        if not call.started and call.name and (call.arguments.tell() or self._is_whole(call.name)):
+            call.arguments.append(text)
+        if not call.started and call.name and (call.arguments or self._is_whole(call.name)):
             self._start(call, deltas)
         elif call.started and text:
             deltas.append(CallArguments(call.key, text))
@@ -427,7 +426,7 @@ class ChunkReader:
         """More arguments of a call that was told: nearly all entries are this, and say nothing else."""
         self._touched = call
         if text := call.joiner.feed(arguments):
-            call.arguments.write(text)
+            call.arguments.append(text)
             deltas.append(CallArguments(call.key, text))
 
     def _is_whole(self, name: str) -> bool:
@@ -437,8 +436,7 @@ class ChunkReader:
     def _start(self, call: _Call, deltas: list[Delta]) -> None:
         call.started = True
         deltas.append(CallStart(call.key, call.call_id, call.name))
-        if text := call.arguments.getvalue():
-            deltas.append(CallArguments(call.key, text))
+        deltas.extend(CallArguments(call.key, text) for text in call.arguments)
 
     def _find(self, said: Entry) -> _Call | None:
         """The call that an entry seems to belong to."""
@@ -480,7 +478,7 @@ class ChunkReader:
             return True
         if said.name != call.name and {said.name, call.name} <= self.names:
             return True
-        if not (call.arguments.tell() and call.name):
+        if not (call.arguments and call.name):
             return False
         beside = said.place is None and not said.call_id and call is self._touched
         return said.name != call.name or bool((said.arguments.strip() or beside) and call.complete())
@@ -497,7 +495,7 @@ class ChunkReader:
         for name, arguments in self._left_calls(text):
             call = _Call(len(self._calls), None, name)
             self._calls.append(call)
-            call.arguments.write(arguments_of(arguments) or "{}")
+            call.arguments.append(arguments_of(arguments) or "{}")
             self._start(call, deltas)
 
     # -- the end ----------------------------------------------------------------------------------------------
@@ -518,7 +516,7 @@ class ChunkReader:
             raise UpstreamFault("The upstream sent a tool call that never got a name.")
         lost = call.joiner.flush()
         if not call.started:
-            call.arguments.write(lost)
+            call.arguments.extend([lost] if lost else [])
             self._start(call, deltas)
         elif lost:
             deltas.append(CallArguments(call.key, lost))
@@ -545,4 +543,4 @@ def _repeats(call: _Call, said: Entry) -> bool:
     """Whether an entry says a whole call again, as some suppliers do in their last chunk."""
     if not (said.call_id and said.call_id == call.call_id and said.name == call.name):
         return False
-    return bool(said.arguments.strip() and call.complete()) and call.arguments.getvalue() == said.arguments
+    return bool(said.arguments.strip() and call.complete()) and "".join(call.arguments) == said.arguments

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from io import StringIO
 from typing import ClassVar, Literal, Protocol
 
 from shim.core.chunks import Kind
@@ -88,13 +87,10 @@ class Item:
 
 @dataclass(slots=True)
 class Speech(Item):
-    """An item in which a model says one thing bit by bit: in `text`, in a `frame` as long as there can be more of it.
-
-    The text is one string that grows: of a list, every bit would be an object of its own until the end.
-    """
+    """An item in which a model says one thing bit by bit: in `text`, in a `frame` as long as there can be more of it."""
 
     says: ClassVar[Kind]
-    text: StringIO = field(default_factory=StringIO)
+    text: list[str] = field(default_factory=list)
     frame: Frame | None = None
 
 
@@ -120,7 +116,7 @@ class MessageBuilder(Speech):
         """More text."""
         if self.part != "output_text":
             self._enter("output_text")
-        self.text.write(text)
+        self.text.append(text)
         if logprobs:
             self.logprobs.extend(logprobs)
         self.door(self._delta(text, logprobs))
@@ -139,7 +135,7 @@ class MessageBuilder(Speech):
     def grow_refusal(self, text: str) -> None:
         """More of a refusal."""
         self._enter("refusal")
-        self.text.write(text)
+        self.text.append(text)
         event: ContentDelta = {
             "type": "response.refusal.delta",
             "content_index": len(self.parts),
@@ -191,7 +187,7 @@ class MessageBuilder(Speech):
             self.frame = Frame(self._delta("", []))
 
     def _current(self) -> OutputPart:
-        text = self.text.getvalue()
+        text = "".join(self.text)
         if self.part == "refusal":
             return OutputRefusal(type="refusal", refusal=text)
         return OutputText(
@@ -207,7 +203,7 @@ class MessageBuilder(Speech):
         self._part_event("response.content_part.done", current)
         self.parts.append(current)
         self.part = self.frame = None
-        self.text, self.logprobs, self.annotations = StringIO(), [], []
+        self.text, self.logprobs, self.annotations = [], [], []
 
     def _text_done(self, part: OutputPart) -> None:
         if part["type"] == "refusal":
@@ -267,7 +263,7 @@ class ReasoningBuilder(Speech):
 
     def grow(self, text: str) -> None:
         """More reasoning."""
-        self.text.write(text)
+        self.text.append(text)
         self.door(self._delta(text))
 
     def _delta(self, text: str) -> ContentDelta:
@@ -282,7 +278,7 @@ class ReasoningBuilder(Speech):
 
     def close(self, status: ItemStatus) -> None:
         """Tell that reasoning is complete; it has no status."""
-        text = self.text.getvalue()
+        text = "".join(self.text)
         self.door(
             ReasoningTextDone(
                 type="response.reasoning_text.done",
@@ -298,7 +294,7 @@ class ReasoningBuilder(Speech):
 
     def snapshot(self, status: ItemStatus) -> OutputReasoning:
         """The item as it stands; sealed once it is complete."""
-        return self._item(self.text.getvalue(), sealed=status != "in_progress")
+        return self._item("".join(self.text), sealed=status != "in_progress")
 
     def _item(self, text: str | None, *, sealed: bool) -> OutputReasoning:
         content = [] if text is None else [ReasoningText(type="reasoning_text", text=text)]
@@ -337,7 +333,7 @@ class SummaryBuilder(Speech):
 
     def grow(self, text: str) -> None:
         """More reasoning."""
-        self.text.write(text)
+        self.text.append(text)
         self.door(self._delta(text))
 
     def _delta(self, text: str) -> SummaryTextDelta:
@@ -352,7 +348,7 @@ class SummaryBuilder(Speech):
 
     def close(self, status: ItemStatus) -> None:
         """Tell that reasoning is complete; it has no status."""
-        text = self.text.getvalue()
+        text = "".join(self.text)
         self.door(
             SummaryTextDone(
                 type="response.reasoning_summary_text.done",
@@ -368,7 +364,7 @@ class SummaryBuilder(Speech):
 
     def snapshot(self, status: ItemStatus) -> OutputReasoning:
         """The item as it stands; sealed once it is complete."""
-        text = self.text.getvalue()
+        text = "".join(self.text)
         summary = [SummaryText(type="summary_text", text=text)]
         item = OutputReasoning(id=self.item_id, type="reasoning", summary=summary)
         if self.seal and status != "in_progress":
