@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from shim.settings import Settings, data_directory
+from shim.settings import Settings, data_directory, is_open_to_others
 
 log = logging.getLogger("shim.seal")
 
@@ -90,7 +90,7 @@ def read_file(path: Path) -> tuple[bytes, ...]:
     if not secrets or min(map(len, secrets)) < SECRET_BYTES:
         what = f"each line must be a secret of at least {SECRET_BYTES} characters"
         raise OSError(errno.EINVAL, what, str(path))
-    if os.name == "posix" and path.stat().st_mode & 0o077:
+    if is_open_to_others(path):
         log.warning("others can read %s, or write it: chmod 600", path)
     return secrets
 

@@ -34,7 +34,7 @@ SECRETS = ("key", "client_tokens", "ssl_keyfile_password", "seal_key", "seal_key
 """Settings that are never shown; `store` may hold one, too."""
 
 _OTHERS = 0o066
-_PASSWORD = re.compile("://[^/@]*:[^/@]+@")
+_PASSWORD = re.compile("://[^@]*:[^@]+@|[?&](ssl)?password=")
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]+")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://(\*|[^/?#*\s]*)")
 
@@ -324,15 +324,20 @@ def _split(value: str) -> list[str]:
 def exposed_secrets() -> list[str]:
     """The secrets in the TOML file, by the settings' names, if others than its owner can read or write it (POSIX only)."""
     file = config_file()
-    if os.name != "posix" or not file.is_file() or not file.stat().st_mode & _OTHERS:
+    if not (file.is_file() and is_open_to_others(file)):
         return []
     return [
         name for name, value in _filed().items() if value and (name in SECRETS or _has_password(name, value))
     ]
 
 
+def is_open_to_others(file: Path) -> bool:
+    """Whether others than its owner can read a file, or write it (POSIX only)."""
+    return os.name == "posix" and bool(file.stat().st_mode & _OTHERS)
+
+
 def _has_password(name: str, value: Any) -> bool:
-    return name == "store" and _PASSWORD.search(str(value)) is not None
+    return name == "store" and not str(value).startswith("sqlite") and bool(_PASSWORD.search(str(value)))
 
 
 def _filed() -> dict[str, Any]:

@@ -147,8 +147,8 @@ MUTANTS = [
     Mutant(
         "logprobs-for-nothing",
         "core/deltas.py",
-        'sum(LOGPROB_BYTES + len(one["bytes"]) for one in told)',
-        'sum(len(one["bytes"]) for one in told)',
+        'LOGPROB_BYTES + max(_size(one["token"])',
+        'max(_size(one["token"])',
         f"{ANSWERS}::test_log_probabilities_count_with_what_they_take",
     ),
     Mutant(
@@ -392,6 +392,34 @@ MUTANTS = [
         'map(_one_line, self.formatException(record.exc_info).split("\\n"))',
         'self.formatException(record.exc_info).split("\\n")',
         "tests/http/test_http_logs.py::test_nothing_from_outside_moves_a_terminal_or_breaks_a_line",
+    ),
+    Mutant(
+        "indexes-not-counted",
+        "core/deltas.py",
+        'self._spend("", KEY_BYTES)',
+        "pass",
+        "tests/limits/test_limits_answers.py::test_what_a_call_is_known_by_counts",
+    ),
+    Mutant(
+        "ids-not-counted",
+        "core/deltas.py",
+        "self._spend(said.call_id, KEY_BYTES)",
+        "pass",
+        "tests/limits/test_limits_answers.py::test_what_a_call_is_known_by_counts",
+    ),
+    Mutant(
+        "long-tokens-not-counted",
+        "core/deltas.py",
+        'max(_size(one["token"]), len(one["bytes"]))',
+        'len(one["bytes"])',
+        "tests/limits/test_limits_answers.py::test_a_long_token_counts_whatever_its_bytes_are_said_to_be",
+    ),
+    Mutant(
+        "a-full-queue-keeps-who-leaves",
+        "exchange/background.py",
+        "with suppress(Fault):\n                await task",
+        "with suppress(StoreFault):\n                await task",
+        f"{TAKEOVER}::test_who_leaves_a_full_queue_has_left",
     ),
     Mutant(
         "jobs-of-one-without-number",

@@ -55,7 +55,8 @@ def serve(settings: Settings, listening: socket.socket, announce: Callable[[], N
 
     check(settings)
     configure_logging(settings)
-    settings = with_its_secrets(server.with_named_secrets(settings))
+    settings = server.with_named_secrets(settings)  # says what is wrong with a file that they name
+    settings = with_its_secrets(settings)  # where they name none, all workers have the same
     server.prepare(settings)  # tells what is wrong, and imports what workers share
     settle()
     patience = settings.drain_seconds + settings.background_drain_seconds + SPARE_SECONDS

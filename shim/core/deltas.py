@@ -148,6 +148,9 @@ LOGPROB_BYTES = 12
 """What a citation and a log probability count for besides their texts and bytes: the upstream may send very many empty ones. So
 little for the latter that 128,000 tokens with the 20 likeliest beside each have room."""
 
+KEY_BYTES = 1 << 7
+"""What each index or id counts for under which a call is known, besides the id's text: one call may have very many."""
+
 LONGEST_NAME = 1 << 10
 """Characters of a called function's name: as much as a tool's may have here. One that comes in pieces is looked up with each."""
 
@@ -391,7 +394,9 @@ class ChunkReader:
             if isinstance(entry, dict):
                 self._logprobs.append(logprob_of(entry))
                 told = (self._logprobs[-1], *self._logprobs[-1]["top_logprobs"])
-                self._spend("", sum(LOGPROB_BYTES + len(one["bytes"]) for one in told))
+                self._spend(
+                    "", sum(LOGPROB_BYTES + max(_size(one["token"]), len(one["bytes"])) for one in told)
+                )
 
     # -- calls ------------------------------------------------------------------------------------------------
 
@@ -459,6 +464,10 @@ class ChunkReader:
 
     def _remember(self, call: _Call, said: Entry) -> None:
         self._touched = call
+        if said.place is not None and said.place not in self._by_index:
+            self._spend("", KEY_BYTES)
+        if said.call_id and said.call_id not in self._by_id:
+            self._spend(said.call_id, KEY_BYTES)
         if said.place is not None:
             self._by_index[said.place] = call
         if said.call_id:

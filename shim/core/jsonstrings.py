@@ -2,8 +2,8 @@
 
 A call's arguments arrive as pieces of JSON, cut anywhere, even within an escape. `StringScanner` gives the decoded
 text of each string value as it grows, with the path at which it stands. It never raises: at the first character
-that cannot be JSON, or is nested too deeply, it is `broken` and says no more. Its pieces hold no half of a surrogate pair but as escapes
-(`shim.core.text.Joiner` sees to that). Not a validator; `parsed` reads text that is whole.
+that cannot be JSON, or is nested too deeply, it is `broken` and says no more. Its pieces hold no half of a surrogate
+pair but as escapes (`shim.core.text.Joiner` sees to that). Not a validator; `parsed` reads text that is whole.
 """
 
 from __future__ import annotations

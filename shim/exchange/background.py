@@ -229,7 +229,7 @@ class Background:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:  # the store carries it through all the same
-            with suppress(StoreFault):
+            with suppress(Fault):
                 await task
                 await self._store.responses.delete(record.owner, record.id)
             raise

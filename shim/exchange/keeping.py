@@ -60,7 +60,10 @@ LESSON_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """Keeps what estimates of input tokens were worth; `last` is when, by the hash of an instrument's name, however long that is."""
+    """Keeps what estimates of input tokens were worth.
+
+    `last` is when, by the hash of an instrument's name, which a client can make very long.
+    """
 
     store: ResponseStore
     last: dict[int, float] = field(default_factory=dict)

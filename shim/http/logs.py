@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_WORD = 120
 LONGEST_VALUE, MOST_NOTES = 1000, 100
-"""Characters of a value in a line for machines, and notes in it: clients make names and notes as long and as many as a body may be."""
+"""Of a request's line for machines: the characters of a value, and notes. Clients make them as long and many as a body may be."""
 SAID_ELSEWHERE = frozenset(
     {"ASGI callable returned without completing response.", "Invalid UTF-8 sequence received from client."}
 )

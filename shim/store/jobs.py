@@ -134,7 +134,7 @@ def _in_turn() -> Select[Any]:
     """Jobs that wait, the owners taking turns; of none more than one worker may have.
 
     An owner's first turn comes after those that the worker's jobs of his have had. Owner after owner, and of each one job after
-    the other, is found by a look into an index: it takes no longer where very many wait.
+    the other, is found by a look into an index: it takes no longer however many jobs an owner has waiting.
     """
     turns = _turns()
     return (

@@ -17,7 +17,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    ColumnElement,
     Dialect,
     ForeignKey,
     Index,
@@ -29,7 +28,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
-    literal_column,
 )
 
 LONGEST_KEY = 256
@@ -99,9 +97,6 @@ def _parent(table: str, *, primary: bool = True) -> Column[int]:
     )
 
 
-_WAITS: ColumnElement[bool] = literal_column("worker IS NULL")
-_RUNS: ColumnElement[bool] = literal_column("worker IS NOT NULL")
-
 responses = Table(
     "responses",
     metadata,
@@ -166,8 +161,8 @@ jobs = Table(
     Column("request", LargeBinary, nullable=False),
     UniqueConstraint("owner", "response_id"),
     Index(None, "until"),
-    Index(None, "owner", "response_key", sqlite_where=_WAITS, postgresql_where=_WAITS),  # whose turn it is
-    Index(None, "worker", "owner", sqlite_where=_RUNS, postgresql_where=_RUNS),
+    Index(None, "owner", "response_key"),  # whose turn it is
+    Index(None, "worker", "owner"),
 )
 
 conversations = Table(

@@ -30,12 +30,15 @@ SECRET_LINES = (
     'seal_keys_accepted = ["sk-secret"]',
     'ssl_keyfile_password = "sk-secret"\nssl_certfile = "c.pem"',
     'store = "postgresql://me:sk-secret@db.example/x"',
+    'store = "postgresql://me:sk-secret/2@db.example/x"',
+    'store = "postgresql://db.example/x?user=me&password=sk-secret"',
 )
 HARMLESS_LINES = (
     "port = 4001",
     "client_tokens = []",
     'seal_key_file = "f"',
     'store = "sqlite:///a:b.db"',
+    'store = "sqlite:///a:b@c.db"',
     'store = "postgresql://me@db.example:5432/x"',
 )
 

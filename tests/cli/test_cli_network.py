@@ -151,9 +151,8 @@ def test_without_a_token_nothing_is_done_on_any_route(grid, key):
     allowed = {(method, path) for method, path in answered if path.removeprefix("/v1") in OPEN}
     assert {asked for asked, status in answered.items() if status != 401} == allowed
     assert {path for _, path in allowed} >= OPEN
-    assert {asked.method for asked in grid.journal} <= {
-        "GET"
-    }  # `/readyz` looks whether the upstream is there
+    # `/readyz` looks whether the upstream is there.
+    assert {asked.method for asked in grid.journal} <= {"GET"}
 
 
 def test_who_chose_to_be_open_is_warned(capsys):

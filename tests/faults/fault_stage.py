@@ -7,7 +7,7 @@ import resource
 import socket
 import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -232,9 +232,12 @@ class Stage:
         return int(pages) * resource.getpagesize()
 
     def begin_peak(self):
-        """From here on `peak` counts; where the system cannot begin anew, it counts from the start."""
-        with suppress(OSError):
+        """From here on `peak` counts; whether it does, as not every system can begin anew."""
+        try:
             Path(f"/proc/{self.shim.process.pid}/clear_refs").write_text("5")
+        except OSError:
+            return False
+        return True
 
     @property
     def peak(self):

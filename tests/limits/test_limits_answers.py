@@ -15,6 +15,7 @@ from shim.core.assembler import Assembler, Shape
 from shim.core.deltas import (
     CALL_BYTES,
     CITATION_BYTES,
+    KEY_BYTES,
     LOGPROB_BYTES,
     LONGEST_NAME,
     MOST_OUTPUT_BYTES,
@@ -97,6 +98,33 @@ def test_log_probabilities_count_with_what_they_take(more):
             reader.read(spoken)
 
 
+def test_a_long_token_counts_whatever_its_bytes_are_said_to_be():
+    entry = {
+        "token": "x" * 1000,
+        "logprob": -1,
+        "bytes": [],
+        "top_logprobs": [{"token": "y" * 1000, "bytes": []}],
+    }
+    spoken = {"choices": [{"delta": {"content": "x"}, "logprobs": {"content": [entry]}}]}
+    reader = ChunkReader(room=10_000)
+    reader.read(spoken)
+    assert reader.room == 10_000 - 2 * (1000 + LOGPROB_BYTES) - 1
+
+
+@pytest.mark.parametrize("key", ["id", "index"])
+def test_what_a_call_is_known_by_counts(key):
+    """One call may be given very many ids, or indexes under its id; and one id may be very long."""
+    entries = [
+        {"index": 0, "id": "call_0"} | {key: number if key == "index" else f"call_{number}"}
+        for number in range(100)
+    ]
+    reader = ChunkReader(room=100 * KEY_BYTES + CALL_BYTES)
+    with pytest.raises(UpstreamFault, match="longer than a response may be"):
+        reader.read(chunk(tool_calls=entries))
+    with pytest.raises(UpstreamFault, match="longer than a response may be"):
+        ChunkReader(room=10_000).read(chunk(tool_calls=[{"index": 0, "id": "x" * 10_000}]))
+
+
 def test_as_many_tokens_as_an_answer_has_may_each_have_the_20_likeliest_beside_it():
     assert 128_000 * (21 * (LOGPROB_BYTES + 8) + 8) < MOST_OUTPUT_BYTES
 
@@ -106,7 +134,7 @@ def test_as_many_tokens_as_an_answer_has_may_each_have_the_20_likeliest_beside_i
 def test_arguments_count_whether_or_not_they_are_told(more, cut):
     """A call without a name is held until it has one."""
     arguments = "x" * (10 + more)
-    reader = ChunkReader(room=CALL_BYTES + 10)
+    reader = ChunkReader(room=CALL_BYTES + KEY_BYTES + 10)
     first = {"index": 0, "function": {"arguments": arguments[:cut]}}
     rest = {"index": 0, "function": {"arguments": arguments[cut:]}}
     reader.read(chunk(tool_calls=[first]))
@@ -137,10 +165,9 @@ def test_the_name_of_a_call_is_bounded_however_it_comes(piece, more):
 
 
 def test_calls_that_say_nothing_come_to_an_end():
-    reader = ChunkReader(room=5 * CALL_BYTES)
+    reader = ChunkReader(room=5 * (CALL_BYTES + KEY_BYTES))
     calls = [{"index": number} for number in range(6)]
     reader.read(chunk(tool_calls=calls[:5]))
-    reader.read(chunk(tool_calls=calls[5:]))  # counted when it comes, and refused with what follows
     with pytest.raises(UpstreamFault):
         reader.read(chunk(tool_calls=calls[5:]))
 

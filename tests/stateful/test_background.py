@@ -276,13 +276,13 @@ def test_the_work_of_one_client_leaves_places_to_others(start, store):
 
 
 @pytest.mark.parametrize(
-    "bound", [{"background_client_queue": 2}, {"background_client_queue_bytes": 20_000}], ids=str
+    "bound", [{"background_client_queue": 2}, {"background_client_queue_bytes": 150_000}], ids=str
 )
 def test_a_client_can_only_have_so_much_waiting(start, store, bound):
     hold = Hold(after=2)
     stack = start(store, background_jobs=1, background_lease_seconds=3600, **bound)
     stack.say(Turn(text="one two three", hold=hold))
-    large = "say " + "".join(f"{number:x}" for number in range(1100))
+    large = "say " + "x" * 30_000  # a job keeps it twice
     with stack.http("alice") as alice, stack.http("bob") as bob:
         first, second = (begin(alice, input=large)["id"] for _ in range(2))
         refused = alice.post("/responses", json={"model": MODEL, "input": large, "background": True})

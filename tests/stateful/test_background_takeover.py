@@ -19,6 +19,7 @@ from shim.exchange.places import Places
 from shim.settings import Settings
 from shim.simulator import DEFAULT_KEY, Hold, Turn, run_in_thread
 from shim.store import StoreFault, open_store
+from shim.store.faults import QueueFull
 from shim.store.records import Claim, Conversation
 from shim.upstream import Upstream
 
@@ -268,6 +269,22 @@ async def test_a_job_whose_client_was_told_that_the_process_ends_is_never_run(fl
     await second.look()
     assert not second._running
     assert (await second._store.stats()).responses == 0
+
+
+async def test_who_leaves_a_full_queue_has_left(fleet, monkeypatch):
+    process, under_way = await fleet.process(), asyncio.Event()
+
+    async def full(*_, **__):
+        under_way.set()
+        await asyncio.sleep(0)
+        raise QueueFull("as many as a client may")
+
+    monkeypatch.setattr(process._store.jobs, "enqueue", full)
+    creating = asyncio.create_task(process.create(BODY, CALLER, "req_1"))
+    await under_way.wait()
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
 
 
 AWAY = StoreFault("The store cannot be reached.")

@@ -7,8 +7,9 @@ import pytest
 from samples import DAY, NOW, conversation, events, item, items, record
 
 from shim.errors import ClientFault
+from shim.store.faults import QueueFull
 from shim.store.histories import IDS_AT_ONCE
-from shim.store.records import UNCONFIRMED, Claim, Window, record_of
+from shim.store.records import UNCONFIRMED, Claim, Queue, Window, record_of
 
 
 def ids(page):
@@ -418,6 +419,21 @@ class TestJobs:
         one, two = Claim("turn1", late + 60), Claim("turn2", late + 60)
         assert await store.conversations.lock("alice", "conv_1", one, late) == "locked"
         assert await store.conversations.lock("alice", "conv_1", two, late) == "held"
+
+    async def test_an_owner_has_room_for_so_many_jobs_and_bytes_of_requests(self, store):
+        async def enqueue(name, request, queue, owner="alice"):
+            await store.jobs.enqueue(record(name, owner=owner, status="queued"), request, queue=queue)
+
+        await enqueue("a", b"1234", Queue(1, 4))
+        for queue in (Queue(1, 99), Queue(9, 7)):
+            with pytest.raises(QueueFull) as refused:
+                await enqueue("b", b"5678", queue)
+            assert (refused.value.status, refused.value.code) == (503, "concurrency_limit_exceeded")
+            assert await store.responses.get("alice", "b") is None
+        await enqueue("c", b"1234", Queue(1, 4), owner="bob")
+        await enqueue("b", b"5678", Queue(2, 8))
+        await store.responses.delete("alice", "a")
+        await enqueue("d", b"1234", Queue(2, 8))
 
     @pytest.mark.parametrize("claimed", [True, False])
     async def test_nobody_begins_a_job_that_is_not_confirmed(self, store, claimed):
