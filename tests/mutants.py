@@ -269,7 +269,7 @@ MUTANTS = [
         "upstream/http1.py",
         "if status < FIRST_STATUS:",
         "if status < 0:",
-        f"{UPSTREAM_FAULTS}[a-status-below-100-plain]",
+        f"{UPSTREAM_FAULTS}[a-status-below-100-without-a-body-plain]",
     ),
     Mutant(
         "finish-awaits-the-end",

@@ -108,6 +108,7 @@ BEFORE = [
     refused("an interim answer with a body", b"HTTP/1.1 103 X\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", *WELL, says="not valid HTTP"),
     refused("it switches protocols", b"HTTP/1.1 101 X\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", Hang(), says="another protocol"),
     refused("a status below 100", b"HTTP/1.1 099 X\r\ncontent-length: 5\r\n\r\nhello", *WELL, says="not valid HTTP"),
+    refused("a status below 100 without a body", b"HTTP/1.1 099 X\r\ncontent-length: 0\r\n\r\n", *WELL, says="not valid HTTP"),
     refused("two lengths", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nhi!", says="not valid HTTP"),
     refused("a web page", reply(200, PAGE, content_type="text/html"), says="web page", code="upstream_path_not_found"),
     refused("a web page as an error", reply(500, PAGE, content_type="text/html", **SOON), says="HTTP 500: Gateway & friends", status=500, asked=2),
@@ -217,10 +218,17 @@ def played(stage, kind, *scripts):
     until(lambda: stage.memory - before < LEFT_MEMORY)
     said = stage.news()
     assert not [word for word in BAD_WORDS if word in said], said
-    stage.upstream.plays(WELL)
-    assert text_of(stage.ask("plain").response) == HELLO
+    assert any(
+        answers_well(stage) for _ in range(3)
+    )  # a machine that is very busy may be too slow for the hasty one
     until(lambda: not stage.upstream.open)
     return told, asked
+
+
+def answers_well(stage):
+    stage.upstream.plays(WELL)
+    response = stage.ask("plain").response
+    return response is not None and text_of(response) == HELLO
 
 
 def text_of(response):
