@@ -464,13 +464,13 @@ class ChunkReader:
 
     def _remember(self, call: _Call, said: Entry) -> None:
         self._touched = call
-        if said.place is not None and said.place not in self._by_index:
-            self._spend("", KEY_BYTES)
-        if said.call_id and said.call_id not in self._by_id:
-            self._spend(said.call_id, KEY_BYTES)
         if said.place is not None:
+            if said.place not in self._by_index:
+                self._spend("", KEY_BYTES)
             self._by_index[said.place] = call
         if said.call_id:
+            if said.call_id not in self._by_id:
+                self._spend(said.call_id, KEY_BYTES)
             self._by_id[said.call_id] = call
             call.call_id = call.call_id or said.call_id
 
