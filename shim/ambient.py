@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import time
 from collections import deque
+from itertools import cycle
 
 ID_DIGITS = 50
 """Hexadecimal digits in an id, as the API's own ids have."""
@@ -21,8 +21,7 @@ if hasattr(os, "register_at_fork"):
 PADDED_TO = 16
 """Deltas are padded to a multiple of this many characters, so that their length tells little."""
 
-_NOISE = secrets.token_urlsafe(6144)
-_ALPHABET_SPAN = len(_NOISE) - PADDED_TO
+_noise = cycle([secrets.token_urlsafe(PADDED_TO)[:PADDED_TO] for _ in range(512)])
 
 
 class Ambient:
@@ -42,8 +41,7 @@ class Ambient:
 
     def padding(self, length: int) -> str:
         """Random text that fills a delta of `length` characters up to a multiple of `PADDED_TO`."""
-        start = int(random.random() * _ALPHABET_SPAN)  # noqa: S311 -- noise, not a secret
-        return _NOISE[start : start + PADDED_TO - length % PADDED_TO]
+        return next(_noise)[length % PADDED_TO :]
 
 
 def token() -> str:

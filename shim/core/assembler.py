@@ -175,10 +175,10 @@ class Assembler:
         if not isinstance(item, Speech) or item.frame is None or item.says != kind or self.state != "open":
             return [*self.feed([Text(text) if kind == "text" else ReasoningText(text) for text in texts])]
         item.text += texts
-        paddings = list(map(self.source.padding, map(len, texts))) if self.shape.obfuscation else None
-        run = Run(item.frame, self.number, texts, paddings)
-        self.number += len(texts)
-        return [run]
+        number = self.number
+        self.number = number + len(texts)
+        paddings = [*map(self.source.padding, map(len, texts))] if self.shape.obfuscation else None
+        return [Run(item.frame, number, texts, paddings)]
 
     def finish(self) -> list[Event]:
         """The upstream's stream has ended: well if there was a finish reason, else it was cut."""

@@ -21,6 +21,9 @@ from shim.wire.base import Json
 MAX_FORM = 4096
 """Characters of a payload that is worth a form: what is longer is mostly text."""
 
+TOGETHER = 64
+"""Payloads that are read together: where they are of many forms, each is looked at so many times at most."""
+
 _PROBE = "\ue000?"
 """Stands in the blank while a form is checked."""
 
@@ -29,6 +32,9 @@ _KINDS: dict[str, Kind] = {"content": "text", "reasoning_content": "reasoning", 
 _BLANKS = {
     key: re.compile(rf'"{key}"\s*:\s*"((?:[^"\\]|\\.)*+)"', re.ASCII) for key in (*_KINDS, "arguments")
 }
+
+_CLOSED = re.compile(r'(?:[^"\\]|\\[^\n])*+')
+"""Lines that are each the whole inside of a JSON string, if of any: no quote ends it, and no backslash its line."""
 
 
 def parse_chunk(payload: str) -> Json:
@@ -74,21 +80,41 @@ class Form:
             return None
 
     def run(self, payloads: Sequence[str], start: int, barred: re.Pattern[str] | None) -> list[str]:
-        """What `said` gives for the payloads from `start` on, up to the first that is another, or empty, or says what is barred."""
-        front, back = self.front, self.back
-        begin, behind = len(front), -len(back)
+        """What `said` gives for some payloads from `start` on, up to the first that is another, or empty, or says what is barred."""
+        if len(payloads) == 1:
+            text = self.said(payloads[0])
+            return [text] if text and (barred is None or not barred.search(text)) else []
+        payloads = payloads[start : start + TOGETHER]
+        texts = self._said_together(payloads)
+        if texts and (barred is None or not barred.search("".join(texts))):
+            return texts
         texts = []
-        for payload in payloads[start:] if start else payloads:
-            if not (payload.startswith(front) and payload.endswith(back)):
-                break
-            try:
-                text = from_json(f'"{payload[begin:behind]}"')  # empty where the parts overlap
-            except ValueError:
-                break
+        for payload in payloads:
+            text = self.said(payload)
             if not text or (barred is not None and barred.search(text)):
                 break
             texts.append(text)
         return texts
+
+    def _said_together(self, payloads: Sequence[str]) -> list[str]:
+        """What the payloads say, read at once, if all but the last ones are this form and none of these is empty.
+
+        What their lines have between the outermost constant parts are the blanks, with a back, a line break and a front
+        between two of them. A form has no line break, nor has a blank that is read: each is a payload's if there are as many.
+        """
+        front, back, count = self.front, self.back, len(payloads)
+        while count > 1 and not payloads[count - 1].startswith(front):
+            count -= 1
+        joined = "\n".join(payloads[:count])
+        if not (joined.startswith(front) and joined.endswith(back)):
+            return []
+        blanks = joined[len(front) : -len(back)].split(f"{back}\n{front}")
+        if len(blanks) != count or not (all(blanks) and _CLOSED.fullmatch("\n".join(blanks))):
+            return []
+        try:
+            return from_json("".join(('["', '","'.join(blanks), '"]')))  # type: ignore[no-any-return]  # as many strings, or no JSON
+        except ValueError:
+            return []
 
 
 @dataclass(slots=True)
@@ -106,7 +132,7 @@ def form_of(payload: str, chunk: Json) -> Form | None:
         payload: As it came.
         chunk: The same, parsed.
     """
-    if len(payload) > MAX_FORM or (spoken := _spoken(chunk)) is None:
+    if len(payload) > MAX_FORM or "\n" in payload or (spoken := _spoken(chunk)) is None:
         return None
     found = _BLANKS[spoken.key].search(payload)
     if found is None:

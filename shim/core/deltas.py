@@ -9,8 +9,9 @@ anywhere or nowhere. What no reading can save raises `UpstreamFault`, and an err
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from shim.core.chunks import Form, Kind, form_of, parse_chunk
@@ -160,6 +161,8 @@ _RARE = frozenset({"annotations", "refusal", "tool_calls", "function_call"})
 """What a delta may hold beside text and reasoning."""
 _REPEATED = (Text, ReasoningText, CallArguments)
 """What is said in so many pieces that their chunks are worth a form."""
+_Steady = tuple[Form, re.Pattern[str] | None]
+"""A form whose texts are told as they come, and what they may not hold for that: until another payload is heard."""
 _TRIALS = 4
 """Forms that are made in vain before no more are: some suppliers' chunks never repeat."""
 
@@ -191,6 +194,7 @@ class ChunkReader:
     _beginnings: frozenset[str] = field(init=False)
     _touched: _Call | None = None
     _form: Form | None = None
+    _steady: _Steady | None = None
     _trials: int = _TRIALS
 
     def __post_init__(self) -> None:
@@ -204,6 +208,7 @@ class ChunkReader:
         Raises:
             UpstreamFault: It is no chunk, reports an error, or cannot be understood.
         """
+        self._steady = None
         if self._form is not None and (said := self._form.said(payload)) is not None:
             self._trials = _TRIALS
             return self._again(self._form, said)
@@ -223,31 +228,36 @@ class ChunkReader:
         Returns:
             What is said, and a text of each payload, none of them empty; None if not even the first is such a one.
         """
+        steady = self._steady or self._steadied()
+        if steady is None:
+            return None
+        form, barred = steady
+        texts = form.run(payloads, start, barred)
+        if not texts:
+            return None
+        size = _size("".join(texts))
+        if size > self.room:
+            texts = self._afforded(texts)
+            size = _size("".join(texts))
+        self.room -= size
+        self._trials = _TRIALS
+        return (form.kind, texts) if texts else None
+
+    def _steadied(self) -> _Steady | None:
+        """The form in which more of the same can be told as it comes, if there is one."""
         form = self._form
         if form is None or form.kind == "arguments":
             return None
-        barred, joiner = None, self._reasoning
-        if form.kind == "text":
-            if self._logprobs or not self._tags.is_steady():
-                return None
-            barred, joiner = self._tags.barred(), self._text
-        texts = [] if joiner.held else form.run(payloads, start, barred)
-        if not (texts and (texts := self._afforded(texts))):
-            return None
-        self._trials = _TRIALS
-        return form.kind, texts
+        if form.kind == "reasoning":
+            self._steady = None if self._reasoning.held else (form, None)
+        elif not (self._logprobs or self._text.held) and self._tags.is_steady():
+            self._steady = form, self._tags.barred()
+        return self._steady
 
     def _afforded(self, texts: list[str]) -> list[str]:
-        """Those of the texts that there is room for; they are counted."""
-        size = _size("".join(texts))
-        if size <= self.room:
-            self.room -= size
-            return texts
-        count = 0
-        while (size := _size(texts[count])) <= self.room:
-            self.room -= size
-            count += 1
-        return texts[:count]
+        """Those of the texts that there is room for, which is not all."""
+        sizes = accumulate(map(_size, texts))
+        return texts[: sum(size <= self.room for size in sizes)]
 
     def _again(self, form: Form, said: str) -> list[Delta]:
         """More of what the last chunk said."""

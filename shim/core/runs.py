@@ -8,9 +8,9 @@ Law: `Run.encoded` is what `shim.core.sse.encode` makes of `Run.events`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, count
 from typing import cast
 
 from pydantic_core import to_json
@@ -20,7 +20,7 @@ from shim.wire.events import ContentDelta, Event, OutputTextDelta, SummaryTextDe
 
 SpeechEvent = OutputTextDelta | ContentDelta | SummaryTextDelta
 
-_TEXT, _NUMBER = b'"delta":', b'"sequence_number":'
+_TEXT, _NUMBER, _PADDING, _END = b'"delta":', b'"sequence_number":', b',"obfuscation":"%b"', b"}\n\n"
 
 
 @dataclass(slots=True)
@@ -28,16 +28,17 @@ class Frame:
     """What all deltas of one part have in common: an event with an empty text, the number 0 and no padding."""
 
     fields: SpeechEvent
-    _around: tuple[bytes, bytes, bytes] | None = None
+    _patterns: tuple[bytes, bytes] | None = None
 
-    def around(self) -> tuple[bytes, bytes, bytes]:
-        """The bytes of such an event before the text, those up to the number, and those after it."""
-        if self._around is None:
-            event = framed(self.fields["type"], to_json(self.fields))
+    def pattern(self, *, padded: bool) -> bytes:
+        """The bytes of such an event, with places for the text as JSON, the number, and the padding if there is one."""
+        if self._patterns is None:
+            event = framed(self.fields["type"], to_json(self.fields)).replace(b"%", b"%%").removesuffix(_END)
             front, _, rest = event.partition(_TEXT + b'""')
-            middle, _, end = rest.partition(_NUMBER + b"0")
-            self._around = front + _TEXT, middle + _NUMBER, end.removesuffix(b"}\n\n")
-        return self._around
+            middle, _, back = rest.partition(_NUMBER + b"0")
+            bare = b"".join((front, _TEXT, b"%b", middle, _NUMBER, b"%d", back))
+            self._patterns = bare + _END, bare + _PADDING + _END
+        return self._patterns[padded]
 
 
 @dataclass(slots=True)
@@ -68,14 +69,11 @@ class Run:
 
     def encoded(self) -> bytes:
         """The same as bytes of a server-sent event stream."""
-        front, middle, end = self.frame.around()
-        number = self.number
-        pieces: list[bytes] = []
-        for text, padding in zip(self.texts, self.paddings or repeat(None), strict=False):
-            hidden = b"" if padding is None else b',"obfuscation":"%b"' % padding.encode()
-            pieces += front, to_json(text), b"%b%d%b%b}\n\n" % (middle, number, end, hidden)
-            number += 1
-        data = b"".join(pieces)
+        columns: list[Iterable[object]] = [map(to_json, self.texts), count(self.number)]
+        if self.paddings is not None:
+            columns.append(map(str.encode, self.paddings))
+        pattern = self.frame.pattern(padded=self.paddings is not None) * len(self.texts)
+        data = pattern % tuple(chain.from_iterable(zip(*columns, strict=False)))
         return data if data.isascii() else one_line(data)
 
 
@@ -85,6 +83,8 @@ Told = Event | Run
 
 def encoded(told: Sequence[Told]) -> bytes:
     """All of it as bytes of a server-sent event stream."""
+    if len(told) == 1 and isinstance(told[0], Run):
+        return told[0].encoded()
     return b"".join([each.encoded() if isinstance(each, Run) else encode(each) for each in told])
 
 

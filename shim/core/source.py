@@ -15,4 +15,4 @@ class Source(Protocol):
         """An unguessable id: `prefix` and 50 hexadecimal digits."""
 
     def padding(self, length: int) -> str:
-        """Random text that hides the length of a delta of `length` characters."""
+        """Random ASCII letters that hide the length of a delta of `length` characters."""

@@ -109,25 +109,27 @@ class Turn:
 
     async def tell(self) -> Sequence[Told] | None:
         """What is told next, at first `created` and `in_progress`; None after the last."""
-        if self.assembler.state in _WAITING:
-            return self.assembler.start()
+        assembler = self.assembler
+        if assembler.state in _WAITING:
+            return assembler.start()
         told: Sequence[Told] = ()
         try:
             while not told:
                 payloads = None if self.broken else await self.chat.read()
                 if payloads is None:
                     break
-                if self.assembler.final is None:
+                if assembler.final is None:
                     told = self._read(payloads)
-            if not told and self.assembler.final is None:
-                told = self.assembler.finish()
+            if not told and assembler.final is None:
+                told = assembler.finish()
         except Fault as fault:
-            told = self._broken(fault) if self.assembler.final is None else ()
+            told = self._broken(fault) if assembler.final is None else ()
         if not told:
             return None
-        if self.assembler.final is not None:
+        if assembler.final is not None:
             await self._kept(told)
-        if self.assembler.final is not None or self.summary.first_token_ms is None:
+            self._notice()
+        elif self.summary.first_token_ms is None:
             self._notice()
         return told
 
@@ -143,9 +145,9 @@ class Turn:
     def _read(self, payloads: list[str]) -> list[Told]:
         """The events of one read; `[DONE]` ends the response, and so does a fault, after what came before it."""
         told: list[Told] = []
-        at = 0
+        at, most = 0, len(payloads)
         try:
-            while at < len(payloads) and self.assembler.final is None:
+            while at < most and self.assembler.final is None:
                 if more := self.reader.more(payloads, at):
                     told += self.assembler.more(*more)
                     at += len(more[1])

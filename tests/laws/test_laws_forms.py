@@ -130,7 +130,20 @@ def chunk_of(text, **more):
     return json.dumps({"model": "m", **delta(content=text), **more})
 
 
+SPREAD = '{"choices":\n[{"delta":{"content":"%s"}}]}'
+"""A chunk of two lines."""
+
+
 @given(texts=similar_payloads())
+@example([SPREAD % "a", SPREAD % "b", *f"{SPREAD % 'c'}\n{SPREAD % 'd'}".split("\n", 1), SPREAD % "e"])
+@example([chunk_of(text) for text in ("a", "b", "c", "", "d", "e")])
+@example([chunk_of("a"), chunk_of("b"), f"{chunk_of('c')}\n{chunk_of('d')}", chunk_of("e"), "{}"])
+@example(
+    [chunk_of("a"), chunk_of("b"), f"{chunk_of('c')}\n{chunk_of('d')}", chunk_of("e")[:-1], chunk_of("f")]
+)
+@example([chunk_of("a"), chunk_of("b"), chunk_of("c").replace('"c"', '"c","d"'), chunk_of("e")])
+@example([chunk_of("a"), chunk_of("b"), *(chunk_of("c").replace('"c"', said) for said in ('"c\\"', '",d"'))])
+@example([chunk_of("a"), chunk_of("b"), chunk_of("c"), chunk_of("d<"), chunk_of("e")])
 @example([chunk_of("a"), chunk_of("b"), chunk_of("a", model="n"), chunk_of("b"), chunk_of("c")])
 @example([json.dumps(delta(content=text, function_call={})) for text in "aa<"])
 @example([json.dumps(delta("stop", content="a")), chunk_of("b"), chunk_of("c")])
