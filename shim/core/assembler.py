@@ -117,7 +117,8 @@ _INCOMPLETE: dict[FinishReason, IncompleteDetails] = {
 class Assembler:
     """Tells one response, or goes on telling one from a `state`, its `output` so far and the next event's `number`.
 
-    `template` is the response as it begins; `source` gives ids, time and padding.
+    `template` is the response as it begins; `source` gives ids, time and padding. A `silent` one makes the same response, and
+    no events of it.
     """
 
     template: Response
@@ -131,6 +132,7 @@ class Assembler:
     final: Response | None = None
     fault: Fault | None = None
     number: int = 0
+    silent: bool = False
     _events: list[Event] = field(default_factory=list)
     _next_index: int = 0
     _open: Builder | None = None
@@ -153,9 +155,10 @@ class Assembler:
         """The upstream has accepted: `created`, unless it was queued before, and `in_progress`."""
         new = self.state == "new"
         self._enter("start")
-        if new:
+        if new and not self.silent:
             self._lifecycle("response.created", self._response("in_progress"))
-        self._lifecycle("response.in_progress", self._response("in_progress"))
+        if not self.silent:
+            self._lifecycle("response.in_progress", self._response("in_progress"))
         if compacted := self.shape.compacted:
             self._begin(CompactedBuilder(compacted["id"], self._next_index, self._door, compacted))
             self._close("completed")
@@ -175,6 +178,8 @@ class Assembler:
         if not isinstance(item, Speech) or item.frame is None or item.says != kind or self.state != "open":
             return [*self.feed([Text(text) if kind == "text" else ReasoningText(text) for text in texts])]
         item.text += texts
+        if self.silent:
+            return []
         number = self.number
         self.number = number + len(texts)
         paddings = [*map(self.source.padding, map(len, texts))] if self.shape.obfuscation else None
@@ -398,17 +403,18 @@ class Assembler:
     # -- events -----------------------------------------------------------------------------------------------
 
     def _door(self, event: Event) -> None:
-        """Number, pad and keep an event; give items their place in the output."""
-        event["sequence_number"] = self.number
-        self.number += 1
-        if "delta" in event:
-            if self.shape.obfuscation:
-                padded = cast("DeltaEvent", event)
-                padded["obfuscation"] = self.source.padding(len(padded["delta"]))
-        elif event["type"] == "response.output_item.added":
+        """Give items their place in the output; number, pad and keep an event."""
+        if event["type"] == "response.output_item.added":
             self.output.append(event["item"])
         elif event["type"] == "response.output_item.done":
             self.output[event["output_index"]] = event["item"]
+        if self.silent:
+            return
+        event["sequence_number"] = self.number
+        self.number += 1
+        if "delta" in event and self.shape.obfuscation:
+            padded = cast("DeltaEvent", event)
+            padded["obfuscation"] = self.source.padding(len(padded["delta"]))
         self._events.append(event)
 
     def _take(self) -> list[Event]:

@@ -150,7 +150,7 @@ def _spoken(chunk: Json) -> _Spoken | None:
     if not isinstance(choices, list) or len(choices) != 1 or chunk.get("usage") or chunk.get("error"):
         return None
     choice = choices[0]
-    if any(choice.get(key) for key in ("index", "usage", "logprobs", "finish_reason")):
+    if choice.get("index") or choice.get("usage") or choice.get("logprobs") or choice.get("finish_reason"):
         return None
     delta = choice.get("delta") or {}
     said = {key: value for key, value in delta.items() if value and key != "role"}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from shim.wire.base import Json
-from shim.wire.request import CreateResponse
+from shim.wire.request import CreateResponse, ReasoningConfig
 from shim.wire.response import ReasoningEcho, Response, TextEcho
 
 
@@ -18,47 +19,64 @@ def response_template(request: CreateResponse, body: Json, response_id: str, cre
         response_id: `resp_...`.
         created_at: Unix seconds.
     """
-    return Response(
-        id=response_id,
-        object="response",
-        created_at=created_at,
-        status="in_progress",
-        background=bool(request.background),
-        completed_at=None,
-        error=None,
-        frequency_penalty=0.0,
-        incomplete_details=None,
-        instructions=body.get("instructions"),
-        max_output_tokens=request.max_output_tokens,
-        max_tool_calls=request.max_tool_calls,
-        model=request.model,
-        output=[],
-        parallel_tool_calls=request.parallel_tool_calls is not False,
-        presence_penalty=0.0,
-        previous_response_id=request.previous_response_id,
-        prompt_cache_key=request.prompt_cache_key,
-        prompt_cache_retention=request.prompt_cache_retention,
-        reasoning=_reasoning(request),
-        safety_identifier=request.safety_identifier,
-        service_tier=request.service_tier or "auto",
-        store=request.store is not False,
-        temperature=1.0 if request.temperature is None else request.temperature,
-        text=_text(body.get("text") or {}),
-        tool_choice=body.get("tool_choice") or "auto",
-        tools=[_tool(tool) for tool in body.get("tools") or ()],
-        top_logprobs=request.top_logprobs or 0,
-        top_p=1.0 if request.top_p is None else request.top_p,
-        truncation=request.truncation or "disabled",
-        usage=None,
-        user=request.user,
-        metadata=request.metadata or {},
-    )
+    response: Response = {
+        **_UNSAID,
+        "id": response_id,
+        "created_at": created_at,
+        "output": [],
+        "reasoning": {"effort": None, "summary": None},
+        "text": {"format": {"type": "text"}, "verbosity": "medium"},
+        "tools": [],
+        "metadata": {},
+    }
+    for name in request.model_fields_set:
+        if name in _ECHOED and (value := getattr(request, name)) is not None:
+            echo = _ECHOES.get(name)
+            response[name] = echo(value, body) if echo else value  # type: ignore[literal-required]  # names from the table
+    return response
 
 
-def _reasoning(request: CreateResponse) -> ReasoningEcho:
-    given = request.reasoning
-    if given is None:
-        return ReasoningEcho(effort=None, summary=None)
+_UNSAID = Response(
+    id="",
+    object="response",
+    created_at=0,
+    status="in_progress",
+    background=False,
+    completed_at=None,
+    error=None,
+    frequency_penalty=0.0,
+    incomplete_details=None,
+    instructions=None,
+    max_output_tokens=None,
+    max_tool_calls=None,
+    model="",
+    output=[],
+    parallel_tool_calls=True,
+    presence_penalty=0.0,
+    previous_response_id=None,
+    prompt_cache_key=None,
+    prompt_cache_retention=None,
+    reasoning=ReasoningEcho(effort=None, summary=None),
+    safety_identifier=None,
+    service_tier="auto",
+    store=True,
+    temperature=1.0,
+    text=TextEcho(format={"type": "text"}, verbosity="medium"),
+    tool_choice="auto",
+    tools=[],
+    top_logprobs=0,
+    top_p=1.0,
+    truncation="disabled",
+    usage=None,
+    user=None,
+    metadata={},
+)
+"""The response to a request that says nothing. What can be changed in it is made anew for each."""
+
+_ECHOED = frozenset(_UNSAID) & frozenset(CreateResponse.model_fields)
+
+
+def _reasoning(given: ReasoningConfig) -> ReasoningEcho:
     return ReasoningEcho(effort=given.effort, summary=given.summary or given.generate_summary)
 
 
@@ -75,3 +93,14 @@ def _tool(tool: Json) -> Json:
         return tool
     strict: Any = tool.get("strict")
     return {**tool, "description": tool.get("description"), "strict": True if strict is None else strict}
+
+
+_ECHOES: dict[str, Callable[[Any, Json], Any]] = {
+    "instructions": lambda _, body: body["instructions"],
+    "reasoning": lambda given, _: _reasoning(given),
+    "service_tier": lambda given, _: given or "auto",
+    "text": lambda _, body: _text(body["text"]),
+    "tool_choice": lambda _, body: body["tool_choice"] or "auto",
+    "tools": lambda _, body: [_tool(tool) for tool in body["tools"]],
+}
+"""Fields that are not echoed as they were checked: what of them is shown."""

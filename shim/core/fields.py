@@ -168,7 +168,10 @@ def arguments_of(value: Any) -> str:
 
 def count_of(*values: Any) -> int:
     """The first of several token counts that is one, and that every reader of JSON and the store can hold."""
-    return next((value for value in values if type(value) is int and 0 <= value <= _MOST_TOKENS), 0)
+    for value in values:
+        if type(value) is int and 0 <= value <= _MOST_TOKENS:
+            return value
+    return 0
 
 
 def read_usage(usage: Json) -> Usage:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from shim.core.compaction import COMPACTION_PROMPT, wants_compaction
 from shim.core.content import ContentReader
@@ -25,8 +25,7 @@ from shim.wire.items import AdditionalTools, CompactionTrigger, InputItem, Messa
 from shim.wire.request import CreateResponse, TextFormat
 
 
-@dataclass(frozen=True, slots=True)
-class Translation:
+class Translation(NamedTuple):
     """A chat completion request, and what is needed to read the answer."""
 
     chat: ChatRequest
@@ -36,8 +35,7 @@ class Translation:
     items: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where a request goes: the upstream's ways, the instrument, and how reasoning is replayed."""
 
     profile: Profile
@@ -60,9 +58,10 @@ def to_chat(request: CreateResponse, target: Target, history: Sequence[InputItem
         ClientFault: Something in the request cannot be done, with the path of the field.
     """
     notes: list[str] = []
-    items = _located(request, history)
+    given = input_items(request)
+    items = _located(request, history, given)
     toolbox = _toolbox(request, items, target.profile)
-    compaction = wants_compaction(input_items(request))
+    compaction = wants_compaction(given)
     chat = ChatRequest(model=target.instrument.id, messages=[], stream=True)
     fold = _fold(request, items, toolbox, target, notes)
     chat["messages"] = _closed(fold.messages(), notes, compaction=compaction)
@@ -81,11 +80,14 @@ Located = Sequence[tuple[str, InputItem]]
 """Items with their paths in the request, in the order of the conversation."""
 
 
-def _located(request: CreateResponse, history: Sequence[InputItem]) -> Located:
+def _located(request: CreateResponse, history: Sequence[InputItem], given: Sequence[InputItem]) -> Located:
     """The items of the instructions, of earlier turns and of the input."""
-    instructions = [] if isinstance(request.instructions, str) else request.instructions or []
-    sources = {"instructions": instructions, "history": history, "input": input_items(request)}
-    return [(f"{name}[{index}]", item) for name, items in sources.items() for index, item in enumerate(items)]
+    located = [(f"input[{index}]", item) for index, item in enumerate(given)]
+    if history:
+        located = [*((f"history[{index}]", item) for index, item in enumerate(history)), *located]
+    if (told := request.instructions) and not isinstance(told, str):
+        located = [*((f"instructions[{index}]", item) for index, item in enumerate(told)), *located]
+    return located
 
 
 def _toolbox(request: CreateResponse, items: Located, profile: Profile) -> Toolbox:
@@ -138,18 +140,38 @@ def _closed(messages: list[ChatMessage], notes: list[str], *, compaction: bool) 
 
 
 def _note_the_rest(request: CreateResponse, toolbox: Toolbox, notes: list[str]) -> None:
-    notes.extend(toolbox.notes)
-    notes.extend(f"include: {name!r} is not known" for name in request.include or () if name not in INCLUDES)
-    notes.extend(f"{name}: unknown, left out" for name in sorted(request.model_extra or {}))
+    notes += toolbox.notes
+    notes += [f"include: {name!r} is not known" for name in request.include or () if name not in INCLUDES]
+    notes += [f"{name}: unknown, left out" for name in sorted(request.model_extra or ())]
     for name, reason in PASSED_OVER.items():
         if getattr(request, name) not in (None, False, "disabled"):
             notes.append(f"{name}: {reason}")
-    notes.extend(
+    notes += [
         f"tools: {kind!r} would run on the API's own servers and was left out" for kind in toolbox.hosted
-    )
+    ]
 
 
-@dataclass
+_CHOSEN = frozenset(
+    {
+        "include",
+        "max_output_tokens",
+        "metadata",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "reasoning",
+        "safety_identifier",
+        "service_tier",
+        "temperature",
+        "text",
+        "top_logprobs",
+        "top_p",
+        "user",
+    }
+)
+"""Fields besides tools that choose how the model answers."""
+
+
+@dataclass(slots=True)
 class _Options:
     """Everything in a request besides the conversation."""
 
@@ -162,12 +184,16 @@ class _Options:
     def put_all(self, chat: ChatRequest, toolbox: Toolbox, chosen: Choice) -> None:
         if self.profile.stream_usage:
             chat["stream_options"] = StreamUsage(include_usage=True)
-        self._put_tools(chat, toolbox, chosen)
-        self._put_format(chat, forced=chosen.forced and "tools" in chat)
-        self._put_sampling(chat)
-        self._put_logprobs(chat)
-        self._put_effort(chat)
-        self._put_plain(chat)
+        if toolbox.by_key:
+            self._put_tools(chat, toolbox, chosen)
+        if not self.request.model_fields_set.isdisjoint(
+            _CHOSEN
+        ):  # most requests leave all of it to the model
+            self._put_format(chat, forced=chosen.forced and "tools" in chat)
+            self._put_sampling(chat)
+            self._put_logprobs(chat)
+            self._put_effort(chat)
+            self._put_plain(chat)
 
     def _put_tools(self, chat: ChatRequest, toolbox: Toolbox, chosen: Choice) -> None:
         tools = toolbox.chat_tools(chosen.only)

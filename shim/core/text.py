@@ -102,7 +102,14 @@ class TagSplitter:
         return None if self.is_call is None else _MARKS
 
     def passes(self, text: str) -> bool:
-        """Whether a piece of content need not be fed, as it is text to the letter."""
+        """Whether a piece of content need not be fed, as it is text to the letter.
+
+        The first character of all ends the front if nothing tagged can begin with it.
+        """
+        if self.state == "front" and text and not (self.buffer or self.blank):
+            first = text[0]
+            if first != "<" and not first.isspace():
+                self.state = "body"
         return self.is_steady() and bool(text) and not (self.is_call and _MARKS.search(text))
 
     def feed(self, text: str) -> list[Piece]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from pydantic_core import to_json
 
@@ -51,8 +51,7 @@ log = logging.getLogger("shim.exchange")
 NOTES_HEADER = "x-shim-notes"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A request with everything that it relies on."""
 
     request: CreateResponse
@@ -62,8 +61,7 @@ class Asked:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A translated request that the upstream is answering."""
 
     translation: Translation
@@ -202,7 +200,7 @@ class Exchange:
         if not (isinstance(request.input, str) or request.input or recalled.earlier):
             raise missing("input")
         if prompted.notes:
-            recalled = replace(recalled, notes=(*prompted.notes, *recalled.notes))
+            recalled = recalled._replace(notes=(*prompted.notes, *recalled.notes))
         return Asked(request, recalled, caller, owner, request_id)
 
     async def _current(self, asked: Asked) -> Asked:
@@ -212,7 +210,7 @@ class Exchange:
         earlier, history = await Recall(self.store, asked.owner, self.source, self.reach).conversation(
             asked.recalled.conversation
         )
-        return replace(asked, recalled=replace(asked.recalled, earlier=earlier, history=history))
+        return asked._replace(recalled=asked.recalled._replace(earlier=earlier, history=history))
 
     async def translate(
         self, asked: Asked, conversation: Sequence[InputItem] | None = None
@@ -236,14 +234,16 @@ class Exchange:
         if model != request.model:
             notes = (f"model: {request.model!r} stands for {model!r}", *notes)
         if notes:
-            translation = replace(translation, notes=(*notes, *translation.notes))
+            translation = translation._replace(notes=(*notes, *translation.notes))
         return translation, instrument
 
     async def _accepted(self, asked: Asked) -> Accepted:
         """Send the request; with `context_management` compacted first, if it has grown too long."""
         threshold = compact_threshold(asked.request.context_management)
+        if threshold is None:
+            return await self._fitting(asked)
         whole = [*asked.recalled.history, *input_items(asked.request)]
-        if threshold is None or not worth_compacting(whole) or await self.estimate(asked) <= threshold:
+        if not worth_compacting(whole) or await self.estimate(asked) <= threshold:
             return await self._fitting(asked)
         compacted, spent = await self._compact(asked, whole)
         summary = Compaction(type="compaction", encrypted_content=compacted["encrypted_content"])
@@ -251,7 +251,7 @@ class Exchange:
         if await self.estimate(asked, shorter) > threshold:
             shorter = around_summary(whole, summary, shortest=True)
         accepted = await self._fitting(asked, shorter)
-        return replace(accepted, compacted=compacted, spent=spent)
+        return accepted._replace(compacted=compacted, spent=spent)
 
     async def estimate(self, asked: Asked, conversation: list[InputItem] | None = None) -> int:
         """Input tokens, estimated and corrected by what upstream reported for the same instrument."""
@@ -261,7 +261,7 @@ class Exchange:
     async def _compact(self, asked: Asked, whole: list[InputItem]) -> tuple[OutputCompaction, Usage | None]:
         """Let the model summarise everything so far, and what that cost; nothing of this is stored."""
         plain = {"store": False, "stream": False, "max_output_tokens": None, "context_management": None}
-        asked = replace(asked, request=asked.request.model_copy(update=plain))
+        asked = asked._replace(request=asked.request.model_copy(update=plain))
         accepted = await self._fitting(asked, [*whole, CompactionTrigger(type="compaction_trigger")])
         template = self.template(asked, self.source.new_id("resp"), self.source.now())
         async with aclosing(self._turn(asked, accepted, template, monotonic())) as turn:
@@ -290,7 +290,7 @@ class Exchange:
         translation, instrument = await self.translate(asked, conversation)
         if shortened:
             note = "truncation: the oldest items were left out, since the conversation did not fit"
-            translation = replace(translation, notes=(*translation.notes, note))
+            translation = translation._replace(notes=(*translation.notes, note))
         body = to_json(translation.chat)
         chat = await self._upstream.open(body, asked.caller.key, request_id=asked.request_id)
         return Accepted(translation, instrument, chat)

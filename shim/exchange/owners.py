@@ -12,6 +12,7 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Iterable
+from functools import lru_cache
 
 from shim.exchange.caller import Caller
 from shim.seal import Sealer, SealKey, SealKeys
@@ -21,6 +22,9 @@ log = logging.getLogger("shim.exchange")
 
 PURPOSE = "owners"
 
+MOST_REMEMBERED = 64
+"""Clients whose hash is remembered; what they present may be long."""
+
 
 class Owners:
     """Tells owners apart, and gives no key away."""
@@ -28,10 +32,14 @@ class Owners:
     def __init__(self, keys: SealKeys) -> None:
         self._keys = keys
         self._key = keys.all[0].owner_key
+        self._hashed = lru_cache(MOST_REMEMBERED)(self._hash)
 
     def of(self, caller: Caller) -> str:
         """Whose the things are that this caller stores."""
-        return hmac.digest(self._key, caller.identity.encode(), "sha256").hex()
+        return self._hashed(caller.identity)
+
+    def _hash(self, identity: str) -> str:
+        return hmac.digest(self._key, identity.encode(), "sha256").hex()
 
     async def settle(self, store: ResponseStore) -> None:
         """Take the owner key that the store knows, and note it for every accepted key.
@@ -49,6 +57,7 @@ class Owners:
             known = await self._known(store)  # another process was faster
         if known:
             self._key = list(known.values())[-1]
+            self._hashed.cache_clear()
         if len(set(known.values())) > 1:
             log.warning(
                 "what was stored under the newer seal keys alone is seen no more: the oldest one's counts"

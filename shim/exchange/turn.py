@@ -108,7 +108,7 @@ class Turn:
         return None if told is None else encoded(told)
 
     async def tell(self) -> Sequence[Told] | None:
-        """What is told next, at first `created` and `in_progress`; None after the last."""
+        """What is told next, at first `created` and `in_progress`; None after the last, and where nothing is told at all."""
         assembler = self.assembler
         if assembler.state in _WAITING:
             return assembler.start()
@@ -120,18 +120,16 @@ class Turn:
                     break
                 if assembler.final is None:
                     told = self._read(payloads)
+                    if self.summary.first_token_ms is None and assembler.output and assembler.final is None:
+                        self._notice()
             if not told and assembler.final is None:
                 told = assembler.finish()
         except Fault as fault:
             told = self._broken(fault) if assembler.final is None else ()
-        if not told:
-            return None
-        if assembler.final is not None:
+        if assembler.final is not None and self.summary.total_ms is None:
             await self._kept(told)
             self._notice()
-        elif self.summary.first_token_ms is None:
-            self._notice()
-        return told
+        return told or None
 
     async def _kept(self, events: Sequence[Told]) -> None:
         """Keep the response, before its end, which is in `events`, is told."""
@@ -208,8 +206,9 @@ class Turn:
         Raises:
             Fault: The upstream failed.
         """
-        while await self.tell() is not None:
-            pass
+        self.assembler.silent = True
+        self.assembler.start()
+        await self.tell()
         if self.fault is not None:
             raise copy(self.fault)  # what is raised leads to us by its traceback
         if self.final is None:
