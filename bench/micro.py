@@ -25,7 +25,7 @@ from pydantic_core import from_json, to_json
 from bench.chunks import chunk, ending, opening, pieces
 from shim.ambient import Ambient
 from shim.core.assembler import Assembler, Shape
-from shim.core.chunks import Kind
+from shim.core.chunks import More
 from shim.core.deltas import DONE, ChunkReader, Delta
 from shim.core.echo import response_template
 from shim.core.estimate import estimate_tokens
@@ -42,7 +42,7 @@ from shim.upstream import Upstream
 from shim.upstream.sse import PayloadReader
 from shim.wire.base import Json
 
-Said = tuple[Kind, list[str]] | list[Delta]
+Said = More | list[Delta]
 """What `ChunkReader` says: more of the same, or deltas."""
 
 RUNS = 5
@@ -236,7 +236,7 @@ def said(reader: ChunkReader, payloads: list[str]) -> Iterator[Said]:
     at = 0
     while at < len(payloads):
         if more := reader.more(payloads, at):
-            at += len(more[1])
+            at += len(more.texts)
             yield more
         else:
             at += 1
@@ -247,7 +247,7 @@ def tell_of(assembler: Assembler, heard: list[Said]) -> list[Told]:
     """What is told of it."""
     told: list[Told] = []
     for one in heard:
-        told += assembler.more(*one) if isinstance(one, tuple) else assembler.feed(one)
+        told += assembler.more(one) if isinstance(one, More) else assembler.feed(one)
     return told
 
 

@@ -281,8 +281,8 @@ MUTANTS = [
     Mutant(
         "token-counts-unbounded",
         "core/fields.py",
-        "and 0 <= value <= _MOST_TOKENS), 0)",
-        "and 0 <= value), 0)",
+        "and 0 <= value <= _MOST_TOKENS:",
+        "and 0 <= value:",
         f"{UPSTREAM_FAULTS}[token-counts-beyond-reason-stream]",
     ),
     Mutant(
@@ -764,7 +764,22 @@ MUTANTS = [
     Mutant("tag-passes", "core/text.py", '"[<`]"', '"[`]"', TEXT),
     Mutant("fence-passes", "core/text.py", '"[<`]"', '"[<]"', TEXT),
     Mutant("end-of-a-fence-passes", "core/text.py", "self.buffer or self.ticks)", "self.buffer)", TEXT),
-    Mutant("text-overtakes-what-is-held-back", "core/text.py", "(self.buffer or ", "(", TEXT),
+    Mutant(
+        "text-overtakes-what-is-held-back",
+        "core/text.py",
+        "(self.buffer or self.ticks)",
+        "(self.ticks)",
+        TEXT,
+    ),
+    Mutant("front-ends-at-white-space", "core/text.py", " and not first.isspace():", ":", TEXT),
+    Mutant("front-ends-while-a-tag-begins", "core/text.py", 'if first != "<" and ', "if ", TEXT),
+    Mutant(
+        "front-ends-with-what-was-held-back",
+        "core/text.py",
+        "and text and not (self.buffer or self.blank):",
+        "and text:",
+        TEXT,
+    ),
     Mutant(
         "plain-text-overtakes-a-half",
         "core/text.py",
@@ -897,7 +912,25 @@ MUTANTS = [
         "self.number = number",
         RUNS,
     ),
-    Mutant("run-in-another-item", "core/assembler.py", " or item.says != kind", "", RUNS),
+    Mutant("run-in-another-item", "core/assembler.py", "            or item.says != more.kind\n", "", RUNS),
+    Mutant(
+        "run-of-another-call", "core/assembler.py", "            or more.key != self._open_key\n", "", RUNS
+    ),
+    Mutant(
+        "more-of-a-call-overtakes-a-half",
+        "core/deltas.py",
+        "if call is not None and not call.joiner.held:",
+        "if call is not None:",
+        PAYLOADS,
+    ),
+    Mutant("more-of-a-call-forgotten", "core/deltas.py", "        call.arguments += texts\n", "", PAYLOADS),
+    Mutant(
+        "silent-answer-without-items",
+        "core/assembler.py",
+        "        if self.silent:\n            return\n",
+        "",
+        RUNS,
+    ),
     Mutant(
         "run-in-a-part-that-ended", "core/items.py", "self.part = self.frame = None", "self.part = None", RUNS
     ),
@@ -927,7 +960,18 @@ MUTANTS = [
         PAYLOADS,
     ),
     Mutant(
-        "form-forgets-the-call", "core/deltas.py", "Entry(index_of(form.place), ", "Entry(None, ", PAYLOADS
+        "form-forgets-the-call",
+        "core/deltas.py",
+        'Entry(index_of(form.place), "", "", said)',
+        'Entry(None, "", "", said)',
+        PAYLOADS,
+    ),
+    Mutant(
+        "more-forgets-the-call",
+        "core/deltas.py",
+        'Entry(index_of(form.place), "", "", "")',
+        'Entry(None, "", "", "")',
+        PAYLOADS,
     ),
     # -- text in pieces
     Mutant(
@@ -1076,8 +1120,8 @@ MUTANTS = [
     Mutant(
         "padding-always",
         "core/assembler.py",
-        "            if self.shape.obfuscation:\n",
-        "            if True:\n",
+        'if "delta" in event and self.shape.obfuscation:',
+        'if "delta" in event:',
         f"{LAWS}::test_padding_stands_on_every_delta_or_on_none",
     ),
     Mutant(
@@ -1099,7 +1143,7 @@ MUTANTS = [
     Mutant(
         "custom-input-collected",
         "core/calls.py",
-        '            self._delta("response.custom_tool_call_input.delta", text)\n',
+        '            self.door(self._delta("response.custom_tool_call_input.delta", text))\n',
         "",
         NAIVE,
     ),
@@ -1188,7 +1232,14 @@ MUTANTS = [
         "if False:",
         f"{LAWS}::test_the_bytes_of_the_stream_are_its_events_in_three_lines_each",
     ),
-    Mutant("template-without-user", "core/echo.py", "        user=request.user,\n", "", NAIVE),
+    Mutant("template-without-user", "core/echo.py", "    user=None,\n", "", NAIVE),
+    Mutant(
+        "template-shared",
+        "core/echo.py",
+        '        "metadata": {},\n',
+        "",
+        "tests/request/test_request_echo.py",
+    ),
     Mutant(
         "strictness-not-echoed",
         "core/echo.py",

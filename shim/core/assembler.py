@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar, assert_never, cast
 
 from shim.core.calls import CALL_BUILDERS, CallBuilder, CompactedBuilder, CompactionBuilder, flaw_of
-from shim.core.chunks import Kind
+from shim.core.chunks import More
 from shim.core.deltas import (
     CallArguments,
     CallStart,
@@ -27,6 +27,7 @@ from shim.core.deltas import (
     Served,
     Text,
     Used,
+    deltas_of,
 )
 from shim.core.fields import FinishReason
 from shim.core.items import (
@@ -172,11 +173,17 @@ class Assembler:
             self._feed(delta)
         return self._take()
 
-    def more(self, kind: Kind, texts: list[str]) -> list[Told]:
+    def more(self, more: More) -> list[Told]:
         """The model said more of the same: what `feed` tells of it, as one run where an item of this kind is open."""
-        item = self._open
-        if not isinstance(item, Speech) or item.frame is None or item.says != kind or self.state != "open":
-            return [*self.feed([Text(text) if kind == "text" else ReasoningText(text) for text in texts])]
+        item, texts = self._open, more.texts
+        if (
+            not isinstance(item, Speech)
+            or item.frame is None
+            or item.says != more.kind
+            or more.key != self._open_key
+            or self.state != "open"
+        ):
+            return [*self.feed(deltas_of(more))]
         item.text += texts
         if self.silent:
             return []

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from shim.core.items import UNNUMBERED, Item
+from shim.core.items import UNNUMBERED, Item, Speech
 from shim.core.jsonstrings import Path, StringPiece, StringScanner, parsed
+from shim.core.runs import Frame
 from shim.core.text import Unfence
 from shim.core.tools import Declared
 from shim.wire.base import Json
@@ -42,12 +43,12 @@ from shim.wire.output import (
 
 
 @dataclass(slots=True)
-class CallBuilder(Item):
-    """What every call has: its id, the tool, and the arguments as the model writes them."""
+class CallBuilder(Speech):
+    """What every call has: its id, the tool, and, in `text`, the arguments as the model writes them."""
 
+    says = "arguments"
     call_id: str
     tool: Declared
-    arguments: list[str] = field(default_factory=list)
 
     def open(self) -> None:
         """Tell that the call begins."""
@@ -55,7 +56,7 @@ class CallBuilder(Item):
 
     def grow(self, text: str) -> None:
         """More of the arguments."""
-        self.arguments.append(text)
+        self.text.append(text)
 
     def close(self, status: ItemStatus) -> None:
         """Tell that the call is complete."""
@@ -70,11 +71,11 @@ class CallBuilder(Item):
 
     def blank(self) -> bool:
         """Whether the model has written no arguments."""
-        return not "".join(self.arguments).strip()
+        return not "".join(self.text).strip()
 
     def whole(self) -> bool:
         """Whether the arguments are whole JSON."""
-        return isinstance(parsed("".join(self.arguments)), dict | list)
+        return isinstance(parsed("".join(self.text)), dict | list)
 
     def flaw(self) -> str | None:
         """Why the finished call must not be released, if it must not."""
@@ -88,19 +89,18 @@ class CallBuilder(Item):
             "response.apply_patch_call_operation_diff.delta",
         ],
         text: str,
-    ) -> None:
-        event: CallDelta = {
+    ) -> CallDelta:
+        return {
             "type": kind,
             "delta": text,
             "item_id": self.item_id,
             "output_index": self.output_index,
             "sequence_number": UNNUMBERED,
         }
-        self.door(event)
 
     def _object(self) -> Json:
         """The arguments, parsed; empty if they are no object."""
-        value = parsed("".join(self.arguments))
+        value = parsed("".join(self.text))
         return value if isinstance(value, dict) else {}
 
 
@@ -108,10 +108,15 @@ class CallBuilder(Item):
 class FunctionCallBuilder(CallBuilder):
     """A call of a function."""
 
+    def open(self) -> None:
+        """Tell that the call begins."""
+        self.added(self.snapshot("in_progress"))
+        self.frame = Frame(self._delta("response.function_call_arguments.delta", ""))
+
     def grow(self, text: str) -> None:
         """More of the arguments, told as they come."""
-        self.arguments.append(text)
-        self._delta("response.function_call_arguments.delta", text)
+        self.text.append(text)
+        self.door(self._delta("response.function_call_arguments.delta", text))
 
     def close(self, status: ItemStatus) -> None:
         """Tell the whole arguments; none at all are an empty object."""
@@ -120,7 +125,7 @@ class FunctionCallBuilder(CallBuilder):
         self.door(
             ArgumentsDone(
                 type="response.function_call_arguments.done",
-                arguments="".join(self.arguments),
+                arguments="".join(self.text),
                 item_id=self.item_id,
                 output_index=self.output_index,
                 sequence_number=UNNUMBERED,
@@ -134,7 +139,7 @@ class FunctionCallBuilder(CallBuilder):
             id=self.item_id,
             type="function_call",
             status=status,
-            arguments="".join(self.arguments),
+            arguments="".join(self.text),
             call_id=self.call_id,
             name=self.tool.name,
         )
@@ -159,7 +164,7 @@ class CustomCallBuilder(CallBuilder):
 
     def grow(self, text: str) -> None:
         """More of the arguments."""
-        self.arguments.append(text)
+        self.text.append(text)
         if self.raw:
             self._tell(text)
             return
@@ -169,7 +174,7 @@ class CustomCallBuilder(CallBuilder):
                 self._tell(piece.text)
         if self.scanner.broken and not self.found:
             self.raw = True
-            self._tell("".join(self.arguments))
+            self._tell("".join(self.text))
 
     def _tell(self, text: str) -> None:
         self._put(self.unfence.feed(text) if self.tool.grammar else text)
@@ -177,7 +182,7 @@ class CustomCallBuilder(CallBuilder):
     def _put(self, text: str) -> None:
         if text:
             self.input.append(text)
-            self._delta("response.custom_tool_call_input.delta", text)
+            self.door(self._delta("response.custom_tool_call_input.delta", text))
 
     def close(self, status: ItemStatus) -> None:
         """Tell the whole input."""
@@ -207,7 +212,7 @@ class CustomCallBuilder(CallBuilder):
 
         Of JSON that was cut nothing is told: what it would have become is not known.
         """
-        arguments, text = self._object(), "".join(self.arguments)
+        arguments, text = self._object(), "".join(self.text)
         if len(arguments) == 1:
             value = next(iter(arguments.values()))
             return value if isinstance(value, str) else text
@@ -247,7 +252,7 @@ class ApplyPatchBuilder(CallBuilder):
 
     def grow(self, text: str) -> None:
         """More of the arguments."""
-        self.arguments.append(text)
+        self.text.append(text)
         for piece in self.scanner.feed(text):
             self._take(piece)
         if not self.opened and {"type", "path"} <= self.complete:
@@ -270,7 +275,7 @@ class ApplyPatchBuilder(CallBuilder):
         new = "".join(self.known["diff"][self.told :])
         self.told = len(self.known["diff"])
         if new and self._kind() != "delete_file":
-            self._delta("response.apply_patch_call_operation_diff.delta", new)
+            self.door(self._delta("response.apply_patch_call_operation_diff.delta", new))
 
     def close(self, status: ItemStatus) -> None:
         """Tell the whole diff."""
@@ -330,7 +335,7 @@ class ShellBuilder(CallBuilder):
 
     def grow(self, text: str) -> None:
         """More of the arguments."""
-        self.arguments.append(text)
+        self.text.append(text)
         for piece in self.scanner.feed(text):
             if _is_command(piece.path):
                 self._command(piece)

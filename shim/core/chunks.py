@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic_core import from_json
 
@@ -28,6 +28,16 @@ _PROBE = "\ue000?"
 """Stands in the blank while a form is checked."""
 
 Kind = Literal["text", "reasoning", "arguments"]
+
+
+class More(NamedTuple):
+    """More of what was said before: its kind, a text of each chunk, none of them empty, and of which call it is, if of one."""
+
+    kind: Kind
+    texts: list[str]
+    key: int | None = None
+
+
 _KINDS: dict[str, Kind] = {"content": "text", "reasoning_content": "reasoning", "reasoning": "reasoning"}
 _BLANKS = {
     key: re.compile(rf'"{key}"\s*:\s*"((?:[^"\\]|\\.)*+)"', re.ASCII) for key in (*_KINDS, "arguments")

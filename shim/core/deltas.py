@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Any
 
-from shim.core.chunks import Form, Kind, form_of, parse_chunk
+from shim.core.chunks import Form, More, form_of, parse_chunk
 from shim.core.dialects import LeftCall, left_calls
 from shim.core.fields import (
     Entry,
@@ -161,8 +161,8 @@ _RARE = frozenset({"annotations", "refusal", "tool_calls", "function_call"})
 """What a delta may hold beside text and reasoning."""
 _REPEATED = (Text, ReasoningText, CallArguments)
 """What is said in so many pieces that their chunks are worth a form."""
-_Steady = tuple[Form, re.Pattern[str] | None]
-"""A form whose texts are told as they come, and what they may not hold for that: until another payload is heard."""
+_Steady = tuple[Form, re.Pattern[str] | None, _Call | None]
+"""A form whose texts are told as they come until another payload is heard: what they may not hold for that, and their call."""
 _TRIALS = 4
 """Forms that are made in vain before no more are: some suppliers' chunks never repeat."""
 
@@ -220,18 +220,18 @@ class ChunkReader:
             self._trials -= self._form is not None
         return deltas
 
-    def more(self, payloads: list[str], start: int) -> tuple[Kind, list[str]] | None:
+    def more(self, payloads: list[str], start: int) -> More | None:
         """What the payloads from `start` on say, as far as each only says more of what the one before said.
 
         That is nearly all that is ever said. `hear` would give as many deltas of this kind, at many times the cost.
 
         Returns:
-            What is said, and a text of each payload, none of them empty; None if not even the first is such a one.
+            What is said of some payloads; None if not even the first is such a one.
         """
         steady = self._steady or self._steadied()
         if steady is None:
             return None
-        form, barred = steady
+        form, barred, call = steady
         texts = form.run(payloads, start, barred)
         if not texts:
             return None
@@ -241,17 +241,26 @@ class ChunkReader:
             size = _size("".join(texts))
         self.room -= size
         self._trials = _TRIALS
-        return (form.kind, texts) if texts else None
+        if not texts:
+            return None
+        if call is None:
+            return More(form.kind, texts)
+        call.arguments += texts
+        return More("arguments", texts, call.key)
 
     def _steadied(self) -> _Steady | None:
         """The form in which more of the same can be told as it comes, if there is one."""
         form = self._form
-        if form is None or form.kind == "arguments":
+        if form is None:
             return None
         if form.kind == "reasoning":
-            self._steady = None if self._reasoning.held else (form, None)
+            self._steady = None if self._reasoning.held else (form, None, None)
+        elif form.kind == "arguments":
+            call = self._find(Entry(index_of(form.place), "", "", ""))
+            if call is not None and not call.joiner.held:
+                self._steady = form, None, call
         elif not (self._logprobs or self._text.held) and self._tags.is_steady():
-            self._steady = form, self._tags.barred()
+            self._steady = form, self._tags.barred(), None
         return self._steady
 
     def _afforded(self, texts: list[str]) -> list[str]:
@@ -539,6 +548,13 @@ class ChunkReader:
             self._start(call, deltas)
         elif lost:
             deltas.append(CallArguments(call.key, lost))
+
+
+def deltas_of(more: More) -> list[Delta]:
+    """The same, one by one."""
+    if more.key is not None:
+        return [CallArguments(more.key, text) for text in more.texts]
+    return [Text(text) if more.kind == "text" else ReasoningText(text) for text in more.texts]
 
 
 def _size(text: str) -> int:

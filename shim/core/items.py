@@ -87,11 +87,11 @@ class Item:
 
 @dataclass(slots=True)
 class Speech(Item):
-    """An item in which a model says one thing bit by bit: in `text`, in a `frame` as long as there can be more of it."""
+    """An item in which a model says one thing bit by bit: in `text`, in a `frame` as long as more is told as it comes."""
 
     says: ClassVar[Kind]
-    text: list[str] = field(default_factory=list)
-    frame: Frame | None = None
+    text: list[str] = field(default_factory=list, init=False)
+    frame: Frame | None = field(default=None, init=False)
 
 
 # -- messages -------------------------------------------------------------------------------------------------

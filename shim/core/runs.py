@@ -16,9 +16,9 @@ from typing import cast
 from pydantic_core import to_json
 
 from shim.core.sse import encode, framed, one_line
-from shim.wire.events import ContentDelta, Event, OutputTextDelta, SummaryTextDelta
+from shim.wire.events import CallDelta, ContentDelta, Event, OutputTextDelta, SummaryTextDelta
 
-SpeechEvent = OutputTextDelta | ContentDelta | SummaryTextDelta
+SpeechEvent = OutputTextDelta | ContentDelta | SummaryTextDelta | CallDelta
 
 _TEXT, _NUMBER, _PADDING, _END = b'"delta":', b'"sequence_number":', b',"obfuscation":"%b"', b"}\n\n"
 

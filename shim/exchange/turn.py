@@ -147,8 +147,8 @@ class Turn:
         try:
             while at < most and self.assembler.final is None:
                 if more := self.reader.more(payloads, at):
-                    told += self.assembler.more(*more)
-                    at += len(more[1])
+                    told += self.assembler.more(more)
+                    at += len(more.texts)
                 else:
                     told += self._heard(payloads[at])
                     at += 1

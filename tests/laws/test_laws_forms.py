@@ -12,7 +12,7 @@ from wireforms import Form, forms, payloads
 from shim.core import deltas as reading
 from shim.core.chunks import Form as ChunkForm
 from shim.core.chunks import form_of, parse_chunk
-from shim.core.deltas import MOST_OUTPUT_BYTES, CallArguments, ChunkReader, ReasoningText, Text
+from shim.core.deltas import MOST_OUTPUT_BYTES, CallArguments, ChunkReader, Text, deltas_of
 from shim.errors import UpstreamFault
 
 NAMES = frozenset(CHAT_NAMES.values())
@@ -38,18 +38,14 @@ def known(heard, payload):
         return fault.message
 
 
-KINDS = {"text": Text, "reasoning": ReasoningText}
-
-
 def taken(heard, texts, told):
     """What `Turn` takes of the payloads of one read: as many together as it can; up to the first fault."""
     at = 0
     while at < len(texts):
         if more := heard.more(texts, at):
-            kind, said = more
-            told.append(len(said))
-            yield from map(KINDS[kind], said)
-            at += len(said)
+            told.append(len(more.texts))
+            yield from deltas_of(more)
+            at += len(more.texts)
             continue
         deltas = known(heard, texts[at])
         at += 1
@@ -170,6 +166,22 @@ def test_hearing_is_reading_however_alike_the_payloads_are(texts):
 REASONS = [json.dumps(delta(reasoning=text)) for text in "abcd"]
 
 
+def named(index, arguments=None):
+    return json.dumps(delta(tool_calls=[entry(index, f"call_{index}", "get_weather", arguments)]))
+
+
+def more_of_it(arguments, index=0):
+    return json.dumps(delta(tool_calls=[entry(index, arguments=arguments)]))
+
+
+def more_of_the_other(arguments):
+    return more_of_it(arguments, 1)
+
+
+CALLED = named(0)
+"""A call begins: what follows are its arguments."""
+
+
 @pytest.mark.parametrize(
     ("texts", "together"),
     [
@@ -184,6 +196,28 @@ REASONS = [json.dumps(delta(reasoning=text)) for text in "abcd"]
         ([json.dumps(delta(reasoning=text)) for text in ("a\ud83d", "b", "c")], [1]),
         ([chunk_of(text) for text in ("a", "b\ud83d", "c", "d")], [1]),
         ([json.dumps(delta(tool_calls=[entry(0, "c", "get_weather", "{")]))] * 3, []),
+        ([CALLED, *map(more_of_it, "{abc")], [3]),
+        ([CALLED, *map(more_of_it, ("{", "a", "", "b"))], [1, 1]),
+        ([CALLED, *map(more_of_it, ("{", "a\ud83d", "\ude00b", "c", "d"))], [2]),
+        ([CALLED, *map(more_of_it, ("{", "a\ud83d", "b", "c"))], [1]),
+        ([CALLED, *map(more_of_it, "{}"), named(0, "{}")], [1]),
+        (
+            [
+                named(0),
+                *map(more_of_it, "{a"),
+                named(1),
+                *map(more_of_the_other, "{b"),
+                *map(more_of_it, "cd"),
+            ],
+            [1, 1, 1],
+        ),
+        ([CALLED, more_of_it("{"), *REASONS, *map(more_of_it, "ab")], [3, 1]),
+        ([chunk_of("<tool_call>"), CALLED, *map(more_of_it, "{abc"), chunk_of("</tool_call>")], [3]),
+        (
+            [named(0), *map(more_of_it, "{a"), named(1), more_of_it("b"), *map(more_of_the_other, "cd")],
+            [1, 1],
+        ),
+        ([chunk_of("a"), more_of_it("a"), more_of_it("b"), chunk_of("c")], []),
     ],
 )
 def test_what_says_more_of_the_same_is_taken_together_up_to_what_is_another(texts, together):

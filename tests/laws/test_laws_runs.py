@@ -5,33 +5,51 @@ import json
 from hypothesis import example, given
 from hypothesis import strategies as st
 from script import Telling
-from stage import assembler
+from stage import CHAT_NAMES, assembler
 
-from shim.core.deltas import Finish, ReasoningText, RefusalText, Text
+from shim.core.chunks import More
+from shim.core.deltas import CallArguments, CallStart, Finish, RefusalText, deltas_of
 from shim.core.runs import Run, encoded, one_by_one
 from shim.core.sse import encode
 
-KINDS = {"text": Text, "reasoning": ReasoningText}
+KEYS = {"first": 0, "second": 1}
+"""Calls of which a model says more."""
 pieces = st.text(st.sampled_from('ab"\\\n\x00é😀\u2028\u2029\x85{}'), min_size=1, max_size=5)
-acts = st.tuples(st.sampled_from(["reasoning", "refusal", "text"]), st.lists(pieces, min_size=1, max_size=4))
+acts = st.tuples(
+    st.sampled_from(["reasoning", "refusal", "text", "call", "patch", *KEYS]),
+    st.lists(pieces, min_size=1, max_size=4),
+)
 tellings = st.builds(Telling, summary=st.booleans(), obfuscation=st.booleans())
 
 
 @given(told=st.lists(acts, max_size=5), telling=tellings)
 @example([("text", ["a"]), ("refusal", ["b"]), ("text", ["c"])], Telling())
 @example([("text", ["a", "\u2028"]), ("reasoning", ["b"]), ("text", ["c"])], Telling())
+@example(
+    [("call", []), ("first", ["a"]), ("text", ["b"]), ("first", ["c"]), ("call", []), ("second", ["d"])],
+    Telling(),
+)
+@example([("call", []), ("call", []), ("second", ["a"]), ("first", ["b"])], Telling())
+@example([("patch", []), ("first", ['{"input": "a', "b"])], Telling())
 def test_more_is_what_feeding_would_tell(told, telling):
-    together, single = assembler(telling), assembler(telling)
+    together, single, calls = assembler(telling), assembler(telling), 0
     together.start(), single.start()
     for kind, texts in told:
-        if kind == "refusal":
-            refused = [RefusalText(text) for text in texts]
-            assert together.feed(refused) == single.feed(refused)
+        if kind in ("refusal", "call", "patch"):
+            names = {"call": "get_weather", "patch": CHAT_NAMES["custom", "", "patch"]}
+            deltas = [RefusalText(text) for text in texts]
+            if kind in names:
+                deltas, calls = [CallStart(calls, f"call_{calls}", names[kind])], calls + 1
+            assert together.feed(deltas) == single.feed(deltas)
             continue
-        more = together.more(kind, texts)
-        events = one_by_one(more)
-        assert events == single.feed([KINDS[kind](text) for text in texts])
-        assert encoded(more) == b"".join(map(encode, events))
+        key = KEYS.get(kind)
+        if key is not None and key >= calls:
+            continue
+        more = More(kind if key is None else "arguments", texts, key)
+        runs = together.more(more)
+        events = one_by_one(runs)
+        assert events == single.feed(deltas_of(more))
+        assert encoded(runs) == b"".join(map(encode, events))
         assert json.dumps(together.heartbeat()) == json.dumps(single.heartbeat())
     last = [Finish("stop")]
     assert together.feed(last) + together.finish() == single.feed(last) + single.finish()
@@ -39,8 +57,27 @@ def test_more_is_what_feeding_would_tell(told, telling):
 
 @given(texts=st.lists(pieces, min_size=1))
 def test_what_goes_on_is_one_run(texts):
-    for kind, begin in KINDS.items():
+    for kind in ("text", "reasoning", "arguments"):
+        key = 0 if kind == "arguments" else None
         told = assembler()
         told.start()
-        told.feed([begin("a")])
-        assert [type(each) for each in told.more(kind, texts)] == [Run]
+        told.feed([CallStart(0, "call_0", "get_weather")] if key == 0 else deltas_of(More(kind, ["a"])))
+        assert [type(each) for each in told.more(More(kind, texts, key))] == [Run]
+
+
+@given(told=st.lists(acts, max_size=5), telling=tellings)
+def test_a_silent_answer_is_the_same_without_events(told, telling):
+    loud, silent = assembler(telling), assembler(telling)
+    silent.silent = True
+    loud.start(), silent.start()
+    for kind, texts in told:
+        if kind in ("text", "reasoning"):
+            loud.more(More(kind, texts))
+            assert silent.more(More(kind, texts)) == []
+        elif kind == "refusal":
+            loud.feed([RefusalText(text) for text in texts])
+            assert silent.feed([RefusalText(text) for text in texts]) == []
+    calls = [CallStart(0, "call_0", "get_weather"), CallArguments(0, "{}")]
+    loud.feed([*calls, Finish("stop")]), loud.finish()
+    assert silent.feed([*calls, Finish("stop")]) + silent.finish() == []
+    assert silent.final == loud.final

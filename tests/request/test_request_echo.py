@@ -48,6 +48,14 @@ def test_the_defaults_are_the_apis_own():
     }
 
 
+def test_two_responses_share_nothing_that_can_be_changed():
+    first, second = template(), template()
+    kept = [(first[key], second[key]) for key in first] + [
+        (first["text"]["format"], second["text"]["format"])
+    ]
+    assert [one for one, other in kept if isinstance(one, dict | list) and one is other] == []
+
+
 GIVEN = {
     "instructions": "Be brief.",
     "max_output_tokens": 20,
