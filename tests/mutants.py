@@ -882,13 +882,12 @@ MUTANTS = [
     Mutant("more-takes-empty-texts", "core/chunks.py", "if not text or (", "if (", PAYLOADS),
     Mutant("more-takes-one-empty-text", "core/chunks.py", "[text] if text and (", "[text] if (", PAYLOADS),
     Mutant(
-        "payload-within-a-payload",
+        "blanks-of-what-is-no-form",
         "core/chunks.py",
-        ' or "\\n" in payload or (spoken',
-        " or (spoken",
+        'if "".join((front, f"{back}{front}".join(blanks), back)) != "".join(payloads):',
+        "if not payloads[0].startswith(front):",
         PAYLOADS,
     ),
-    Mutant("blanks-of-fewer-payloads", "core/chunks.py", "len(blanks) != count or ", "", PAYLOADS),
     Mutant("blanks-that-are-empty", "core/chunks.py", "(all(blanks) and _CLOSED", "(_CLOSED", PAYLOADS),
     Mutant(
         "blanks-that-end-themselves",
@@ -904,7 +903,7 @@ MUTANTS = [
         "if texts:",
         PAYLOADS,
     ),
-    Mutant("run-without-numbers", "core/runs.py", "count(self.number)]", "count(0)]", RUNS),
+    Mutant("run-without-numbers", "core/runs.py", "count(self.number)", "count(0)", RUNS),
     Mutant(
         "run-takes-no-numbers",
         "core/assembler.py",

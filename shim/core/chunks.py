@@ -43,7 +43,7 @@ _BLANKS = {
     key: re.compile(rf'"{key}"\s*:\s*"((?:[^"\\]|\\.)*+)"', re.ASCII) for key in (*_KINDS, "arguments")
 }
 
-_CLOSED = re.compile(r'(?:[^"\\]|\\[^\n])*+')
+_CLOSED = re.compile(r'[^"\\]*+(?:\\[^\n][^"\\]*+)*+')
 """Lines that are each the whole inside of a JSON string, if of any: no quote ends it, and no backslash its line."""
 
 
@@ -109,17 +109,18 @@ class Form:
     def _said_together(self, payloads: Sequence[str]) -> list[str]:
         """What the payloads say, read at once, if all but the last ones are this form and none of these is empty.
 
-        What their lines have between the outermost constant parts are the blanks, with a back, a line break and a front
-        between two of them. A form has no line break, nor has a blank that is read: each is a payload's if there are as many.
+        A blank is cut out of each by the length of what is around it. That is the form in all of them if it makes the same
+        of the blanks: no payload is longer than its blank in the form, so where all are as long as theirs, each is.
         """
         front, back, count = self.front, self.back, len(payloads)
         while count > 1 and not payloads[count - 1].startswith(front):
             count -= 1
-        joined = "\n".join(payloads[:count])
-        if not (joined.startswith(front) and joined.endswith(back)):
+        payloads = payloads[:count]
+        begin, end = len(front), -len(back)
+        blanks = [payload[begin:end] for payload in payloads]
+        if "".join((front, f"{back}{front}".join(blanks), back)) != "".join(payloads):
             return []
-        blanks = joined[len(front) : -len(back)].split(f"{back}\n{front}")
-        if len(blanks) != count or not (all(blanks) and _CLOSED.fullmatch("\n".join(blanks))):
+        if not (all(blanks) and _CLOSED.fullmatch("\n".join(blanks))):
             return []
         try:
             return from_json("".join(('["', '","'.join(blanks), '"]')))  # type: ignore[no-any-return]  # as many strings, or no JSON
@@ -142,7 +143,7 @@ def form_of(payload: str, chunk: Json) -> Form | None:
         payload: As it came.
         chunk: The same, parsed.
     """
-    if len(payload) > MAX_FORM or "\n" in payload or (spoken := _spoken(chunk)) is None:
+    if len(payload) > MAX_FORM or (spoken := _spoken(chunk)) is None:
         return None
     found = _BLANKS[spoken.key].search(payload)
     if found is None:

@@ -8,9 +8,10 @@ Law: `Run.encoded` is what `shim.core.sse.encode` makes of `Run.events`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import count, repeat
+from json.encoder import encode_basestring as as_json
 from typing import cast
 
 from pydantic_core import to_json
@@ -20,7 +21,7 @@ from shim.wire.events import CallDelta, ContentDelta, Event, OutputTextDelta, Su
 
 SpeechEvent = OutputTextDelta | ContentDelta | SummaryTextDelta | CallDelta
 
-_TEXT, _NUMBER, _PADDING, _END = b'"delta":', b'"sequence_number":', b',"obfuscation":"%b"', b"}\n\n"
+_TEXT, _NUMBER = '"delta":', '"sequence_number":'
 
 
 @dataclass(slots=True)
@@ -28,17 +29,16 @@ class Frame:
     """What all deltas of one part have in common: an event with an empty text, the number 0 and no padding."""
 
     fields: SpeechEvent
-    _patterns: tuple[bytes, bytes] | None = None
+    _around: tuple[str, str, str] | None = None
 
-    def pattern(self, *, padded: bool) -> bytes:
-        """The bytes of such an event, with places for the text as JSON, the number, and the padding if there is one."""
-        if self._patterns is None:
-            event = framed(self.fields["type"], to_json(self.fields)).replace(b"%", b"%%").removesuffix(_END)
-            front, _, rest = event.partition(_TEXT + b'""')
-            middle, _, back = rest.partition(_NUMBER + b"0")
-            bare = b"".join((front, _TEXT, b"%b", middle, _NUMBER, b"%d", back))
-            self._patterns = bare + _END, bare + _PADDING + _END
-        return self._patterns[padded]
+    def around(self) -> tuple[str, str, str]:
+        """Such an event as it is sent, without its last brace: what stands before the text, up to the number, and after it."""
+        if self._around is None:
+            event = framed(self.fields["type"], to_json(self.fields)).decode()
+            front, _, rest = event.partition(_TEXT + '""')
+            middle, _, end = rest.partition(_NUMBER + "0")
+            self._around = front + _TEXT, middle + _NUMBER, end.removesuffix("}\n\n")
+        return self._around
 
 
 @dataclass(slots=True)
@@ -69,11 +69,16 @@ class Run:
 
     def encoded(self) -> bytes:
         """The same as bytes of a server-sent event stream."""
-        columns: list[Iterable[object]] = [map(to_json, self.texts), count(self.number)]
-        if self.paddings is not None:
-            columns.append(map(str.encode, self.paddings))
-        pattern = self.frame.pattern(padded=self.paddings is not None) * len(self.texts)
-        data = pattern % tuple(chain.from_iterable(zip(*columns, strict=False)))
+        front, middle, end = self.frame.around()
+        numbered = zip(self.texts, count(self.number), self.paddings or repeat(None), strict=False)
+        if self.paddings is None:
+            events = [f"{front}{as_json(text)}{middle}{number}{end}}}\n\n" for text, number, _ in numbered]
+        else:
+            events = [
+                f'{front}{as_json(text)}{middle}{number}{end},"obfuscation":"{padding}"}}\n\n'
+                for text, number, padding in numbered
+            ]
+        data = "".join(events).encode()
         return data if data.isascii() else one_line(data)
 
 

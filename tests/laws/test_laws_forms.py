@@ -140,6 +140,7 @@ SPREAD = '{"choices":\n[{"delta":{"content":"%s"}}]}'
 @example([chunk_of("a"), chunk_of("b"), chunk_of("c").replace('"c"', '"c","d"'), chunk_of("e")])
 @example([chunk_of("a"), chunk_of("b"), *(chunk_of("c").replace('"c"', said) for said in ('"c\\"', '",d"'))])
 @example([chunk_of("a"), chunk_of("b"), chunk_of("c"), chunk_of("d<"), chunk_of("e")])
+@example([chunk_of("a"), chunk_of("b"), chunk_of("c"), chunk_of("d", model="n"), chunk_of("e")])
 @example([chunk_of("a"), chunk_of("b"), chunk_of("a", model="n"), chunk_of("b"), chunk_of("c")])
 @example([json.dumps(delta(content=text, function_call={})) for text in "aa<"])
 @example([json.dumps(delta("stop", content="a")), chunk_of("b"), chunk_of("c")])
