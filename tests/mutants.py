@@ -940,8 +940,8 @@ MUTANTS = [
     Mutant(
         "form-not-probed",
         "core/chunks.py",
-        "probed is None or probed.text != _PROBE or spoken.text == _PROBE",
-        "probed is None",
+        "return form if fits else None",
+        "return form",
         PAYLOADS,
     ),
     Mutant(

@@ -130,10 +130,12 @@ class Form:
 
 @dataclass(slots=True)
 class _Spoken:
+    """The only text in a chunk: its kind, the call's index if it is of one, and where it stands."""
+
     kind: Kind
     place: Any
+    holder: Json
     key: str
-    text: str
 
 
 def form_of(payload: str, chunk: Json) -> Form | None:
@@ -145,14 +147,14 @@ def form_of(payload: str, chunk: Json) -> Form | None:
     """
     if len(payload) > MAX_FORM or (spoken := _spoken(chunk)) is None:
         return None
-    found = _BLANKS[spoken.key].search(payload)
-    if found is None:
+    found, holder, key = _BLANKS[spoken.key].search(payload), spoken.holder, spoken.key
+    if found is None or holder[key] == _PROBE:
         return None
     form = Form(spoken.kind, spoken.place, payload[: found.start(1)], payload[found.end(1) :])
-    probed = _spoken(parse_chunk(f"{form.front}{_PROBE}{form.back}"))
-    if probed is None or probed.text != _PROBE or spoken.text == _PROBE:
-        return None  # what was found stands elsewhere, and only has the same name
-    return form
+    text, holder[key] = holder[key], _PROBE
+    fits = parse_chunk(f"{form.front}{_PROBE}{form.back}") == chunk
+    holder[key] = text
+    return form if fits else None  # else what was found stands elsewhere, and only has the same name
 
 
 def _spoken(chunk: Json) -> _Spoken | None:
@@ -164,13 +166,13 @@ def _spoken(chunk: Json) -> _Spoken | None:
     if choice.get("index") or choice.get("usage") or choice.get("logprobs") or choice.get("finish_reason"):
         return None
     delta = choice.get("delta") or {}
-    said = {key: value for key, value in delta.items() if value and key != "role"}
+    said = [key for key, value in delta.items() if value and key != "role"]
     if len(said) != 1 or isinstance(delta.get("function_call"), dict):
         return None
-    key, value = said.popitem()
-    if key in _KINDS and isinstance(value, str):
-        return _Spoken(_KINDS[key], None, key, value)
-    return _more_arguments(value) if key == "tool_calls" else None
+    key = said[0]
+    if key in _KINDS and isinstance(delta[key], str):
+        return _Spoken(_KINDS[key], None, delta, key)
+    return _more_arguments(delta[key]) if key == "tool_calls" else None
 
 
 def _more_arguments(entries: Any) -> _Spoken | None:
@@ -181,7 +183,6 @@ def _more_arguments(entries: Any) -> _Spoken | None:
     function = entry.get("function")
     if not isinstance(function, dict) or entry.get("id") or function.get("name"):
         return None
-    arguments = function.get("arguments")
-    if not isinstance(arguments, str):
+    if not isinstance(function.get("arguments"), str):
         return None
-    return _Spoken("arguments", entry.get("index"), "arguments", arguments)
+    return _Spoken("arguments", entry.get("index"), function, "arguments")

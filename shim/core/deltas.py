@@ -159,6 +159,7 @@ _ASIDE = ("think", "call")
 """States of the tag splitter in which content is not the answer's text."""
 _RARE = frozenset({"annotations", "refusal", "tool_calls", "function_call"})
 """What a delta may hold beside text and reasoning."""
+_REASONED = frozenset({"reasoning_content", "reasoning"})
 _REPEATED = (Text, ReasoningText, CallArguments)
 """What is said in so many pieces that their chunks are worth a form."""
 _Steady = tuple[Form, re.Pattern[str] | None, _Call | None]
@@ -316,8 +317,10 @@ class ChunkReader:
         body = (choice.get("message") if given is None else given) or {}
         if not isinstance(body, dict):
             raise UpstreamFault("The upstream sent a chunk whose delta is not an object.")
-        if reasoning := text_of(body.get("reasoning_content")) or text_of(body.get("reasoning")):
-            self._add_reasoning(reasoning, deltas)
+        if not _REASONED.isdisjoint(body):
+            reasoning = text_of(body.get("reasoning_content")) or text_of(body.get("reasoning"))
+            if reasoning:
+                self._add_reasoning(reasoning, deltas)
         if (content := body.get("content")) is not None:
             if self.scored and (logprobs := choice.get("logprobs")):
                 self._read_logprobs(logprobs)

@@ -163,7 +163,7 @@ class Turn:
         deltas = self.reader.hear(payload)
         events = self.assembler.feed(deltas) if deltas else []
         if self.reader.finished:
-            if any(isinstance(delta, Used) for delta in deltas):
+            if deltas and isinstance(deltas[-1], Used):
                 self.chat.settle()  # nothing else can come, though some upstreams do not end the body
                 return events + self.assembler.finish()
             self.chat.conclude()
