@@ -37,6 +37,7 @@ BODIES = {
     b"data: a\r": ["a"],
     b"data: a\n\ndata: b": ["a", "b"],
     b"data\n\ndata:\n\ndata: \n\n": [],
+    b"data: \n\n": [],
     b"data: a\nevent: x\n\ndata:b\ndata: c\n\n": ["a", "b\nc"],
     b"data: \ndata: a\n\n": ["\na"],
     b"data: a\rdata: b\n\n": ["a\nb"],
