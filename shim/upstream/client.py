@@ -14,7 +14,7 @@ import logging
 import random
 import re
 from copy import copy
-from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import httpx
@@ -28,14 +28,14 @@ from shim.upstream.redirects import Journey, Trust
 from shim.upstream.retry import Patience, Refused
 from shim.upstream.shelf import Shelf
 from shim.upstream.stream import Allowance, Body, ChatStream, RawReply
-from shim.upstream.transport import REUSED, Connections
-from shim.upstream.troubles import TRANSPORT_ERRORS, refused
+from shim.upstream.transport import Call, Connections, Foreign, Target
 from shim.upstream.urls import normalise_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from shim.settings import Settings
+    from shim.upstream.transport import Reply, Sender
 
 logger = logging.getLogger("shim.upstream")
 
@@ -46,26 +46,9 @@ ERROR_BYTES = 64 << 10
 """Bytes of an error's body that are read."""
 ERROR_SECONDS = 5.0
 """Time after which an error's body is taken as far as it has come."""
-STANDING_HEADERS = {"accept-encoding": "identity", "user-agent": "grid-responses-shim"}
+STANDING_LINES = ("accept-encoding: identity", "user-agent: grid-responses-shim")
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,200}")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request as every attempt and every hop repeats it."""
-
-    method: str
-    url: httpx.URL
-    headers: dict[str, str]
-    body: bytes
-    key: str | None
-
-    def to(self, url: httpx.URL) -> httpx.Request:
-        """It as a request; complete, since what httpx would add by itself costs it more than all the rest."""
-        length = {"content-length": str(len(self.body))} if self.method == "POST" else {}
-        headers = {"host": url.netloc.decode("ascii"), **self.headers, **length}
-        return httpx.Request(self.method, url, headers=headers, stream=httpx.ByteStream(self.body))
 
 
 class Upstream:
@@ -101,8 +84,9 @@ class Upstream:
         self._trust = Trust(httpx.URL(self.base_url), settings.trusted_hosts)
         self._sleep = sleep
         self._jitter = jitter
-        self._transport = transport or Connections(settings)
-        self._chat_url = httpx.URL(f"{self.base_url}/chat/completions")
+        self._transport: Sender = Connections(settings) if transport is None else Foreign(transport)
+        self._chat_target = Target("POST", httpx.URL(f"{self.base_url}/chat/completions"))
+        self._models_target = Target("GET", httpx.URL(f"{self.base_url}/models"))
         self._shelf = Shelf(
             self._fetch_catalog,
             seconds=settings.catalog_seconds,
@@ -121,12 +105,12 @@ class Upstream:
             Fault: Whatever else happened.
         """
         call = self._chat(body, key, "text/event-stream, application/json", request_id)
-        response, attempts = await self._answer(call)
-        if "text/html" in response.headers.get("content-type", ""):
-            await response.aclose()
-            raise web_page(response.url)
+        reply, attempts = await self._answer(call)
+        if "text/html" in reply.headers.get("content-type", ""):
+            await reply.stream.aclose()
+            raise web_page(reply.url)
         self._shelf.accepted(key)
-        return ChatStream(response, self._allowance, attempts=attempts)
+        return ChatStream(reply, self._allowance, attempts=attempts)
 
     async def forward(self, body: bytes, key: str | None, accept: str | None) -> RawReply:
         """Pass a chat completion request through.
@@ -140,9 +124,9 @@ class Upstream:
             Fault: The upstream did not answer with 2xx.
         """
         wanted = accept if accept and accept.isascii() else "*/*"
-        response, attempts = await self._answer(self._chat(body, key, wanted, None))
+        reply, attempts = await self._answer(self._chat(body, key, wanted, None))
         self._shelf.accepted(key)
-        return RawReply(response, self._allowance, attempts=attempts)
+        return RawReply(reply, self._allowance, attempts=attempts)
 
     async def catalog(self, key: str | None = None) -> Catalog:
         """What the upstream serves, at most `catalog_seconds` old if it can be reached; it never fails."""
@@ -158,24 +142,21 @@ class Upstream:
         await self._transport.aclose()
 
     def _chat(self, body: bytes, key: str | None, accept: str, request_id: str | None) -> Call:
-        headers = {
-            **STANDING_HEADERS,
-            "content-type": "application/json",
-            "accept": accept,
-            **authorization(key),
-        }
+        key = clean_key(key)
+        lines = [*STANDING_LINES, "content-type: application/json", f"accept: {accept}", *authorization(key)]
         if request_id and _REQUEST_ID.fullmatch(request_id):
-            headers["x-request-id"] = request_id
-        return Call("POST", self._chat_url, headers, body, clean_key(key))
+            lines.append(f"x-request-id: {request_id}")
+        lines.append(f"content-length: {len(body)}")
+        return Call(self._chat_target, lines, body, key)
 
-    async def _answer(self, call: Call) -> tuple[httpx.Response, int]:
+    async def _answer(self, call: Call) -> tuple[Reply, int]:
         """The first good answer, and how many attempts it took."""
-        settings = self._settings
-        patience = Patience(settings.retry_attempts, settings.retry_seconds, self._jitter)
+        patience: Patience | None = None
         while True:
             try:
-                return await self._attempt(call), patience.made + 1
+                return await self._attempt(call), patience.made + 1 if patience else 1
             except Refused as failure:
+                patience = patience or self._patience()
                 wait = patience.wait(failure)
                 if wait is None:
                     raise copy(await self._explain(failure.fault, call)) from failure.__cause__
@@ -185,40 +166,35 @@ class Upstream:
                 raise
             await self._sleep(wait)
 
-    async def _attempt(self, call: Call) -> httpx.Response:
+    def _patience(self) -> Patience:
+        return Patience(self._settings.retry_attempts, self._settings.retry_seconds, self._jitter)
+
+    async def _attempt(self, call: Call) -> Reply:
         """One request along its redirects.
 
         Raises:
             Refused: It failed; perhaps another will not.
             UpstreamFault: A redirect led astray.
         """
-        journey = Journey(self._trust, call.url)
-        while True:
-            response = await self._hop(call, journey.url)
-            if response.is_success:
-                return response
-            said = await _read(response, ERROR_BYTES, ERROR_SECONDS)
-            if response.status_code >= httpx.codes.BAD_REQUEST:
-                raise refusal(response.status_code, response.headers, said)
-            journey.follow(response.status_code, response.headers.get("location"))
+        reply = await self._transport.send(call, call.target, self._settings.header_seconds)
+        return reply if _is_good(reply) else await self._further(call, reply)
 
-    async def _hop(self, call: Call, url: httpx.URL) -> httpx.Response:
-        """One HTTP request, until the head of its answer."""
-        request = call.to(url)
-        try:
-            async with asyncio.timeout(self._settings.header_seconds):
-                response = await self._transport.handle_async_request(request)
-        except TRANSPORT_ERRORS as error:
-            if isinstance(error, TimeoutError) and REUSED not in request.extensions:
-                raise refused(httpx.PoolTimeout("no connection in time"), url, kept=False) from error
-            raise refused(error, url, kept=bool(request.extensions.get(REUSED))) from error
-        response.request = request
-        return response
+    async def _further(self, call: Call, reply: Reply) -> Reply:
+        """The same from its first answer on, which is no good one."""
+        journey = Journey(self._trust, call.target.url)
+        while not _is_good(reply):
+            said = await _read(reply, ERROR_BYTES, ERROR_SECONDS)
+            if reply.status >= HTTPStatus.BAD_REQUEST:
+                raise refusal(reply.status, reply.headers, said)
+            url = journey.follow(reply.status, reply.headers.get("location"))
+            target = Target(call.target.method, url)
+            reply = await self._transport.send(call, target, self._settings.header_seconds)
+        return reply
 
     async def _explain(self, fault: Fault, call: Call) -> Fault:
         """The fault with what only the shim can add, and without the key."""
         if fault.code in {WRONG_PATH, "model_not_found"}:
-            fault = about_model(fault, _model_of(call.body), await self.catalog(call.key), call.url)
+            fault = about_model(fault, _model_of(call.body), await self.catalog(call.key), call.target.url)
         elif fault.code == "invalid_api_key" and self._is_grid:
             fault = about_key(fault)
         return scrub(fault, call.key)
@@ -229,12 +205,13 @@ class Upstream:
         Raises:
             Fault: It could not be had, or is empty.
         """
-        headers = {**STANDING_HEADERS, "accept": "application/json", **authorization(key)}
-        call = Call("GET", httpx.URL(f"{self.base_url}/models"), headers, b"", clean_key(key))
+        bare = clean_key(key)
+        lines = [*STANDING_LINES, "accept: application/json", *authorization(bare)]
+        call = Call(self._models_target, lines, b"", bare)
         try:
             async with asyncio.timeout(CATALOG_SECONDS):
-                response = await self._attempt(call)
-                said = await _read(response, CATALOG_BYTES, CATALOG_SECONDS)
+                reply = await self._attempt(call)
+                said = await _read(reply, CATALOG_BYTES, CATALOG_SECONDS)
             catalog = read_catalog(json.loads(said))
         except Refused as failure:
             raise copy(failure.fault) from failure
@@ -245,9 +222,13 @@ class Upstream:
         return catalog
 
 
-async def _read(response: httpx.Response, limit: int, seconds: float) -> bytes:
+def _is_good(reply: Reply) -> bool:
+    return HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES
+
+
+async def _read(reply: Reply, limit: int, seconds: float) -> bytes:
     """A short body, as much of it as comes; the connection is given back or closed."""
-    body = Body(response, Allowance(seconds))
+    body = Body(reply, Allowance(seconds))
     parts: list[bytes] = []
     try:
         async with asyncio.timeout(seconds):

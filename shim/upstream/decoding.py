@@ -7,10 +7,15 @@ gzip can be a megabyte. Other encodings, and several in a chain, are refused: th
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 import zlib
-from typing import TYPE_CHECKING, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import httpx
+
+from shim.upstream.http1 import Overdue, TooLong
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,34 +34,82 @@ class Declined(httpx.DecodingError):
 class Decoded:
     """The bytes of an answer, decompressed. Read like a `shim.upstream.http1.Answer`."""
 
-    def __init__(self, response: httpx.Response, silence_seconds: float) -> None:
-        self._chunks = aiter(cast("httpx.AsyncByteStream", response.stream))
+    def __init__(
+        self, stream: httpx.AsyncByteStream, headers: Mapping[str, str], silence_seconds: float
+    ) -> None:
+        self._stream = stream
+        self._chunks = aiter(stream)
         self._silence = silence_seconds
-        self._headers = response.headers
+        self._until = self._left_bytes = math.inf
+        self._headers = headers
         self._decoder: zlib._Decompress | None = None
         self._rest = b""
         self._full = False  # whether a whole piece came out: the decoder may have more, though it took all
+        self._piece = b""
 
-    @property
-    def ready(self) -> bool:
-        """Whether a read would not wait."""
-        return bool(self._rest or self._full)
+    def allow(self, seconds: float, most_bytes: float) -> None:
+        """Say how long it may take from now on, and how many bytes it may have."""
+        self._until = time.monotonic() + seconds
+        self._left_bytes = most_bytes
+
+    def hurry(self, seconds: float) -> None:
+        """Say that what is still to come is awaited for so long at most."""
+        self._until = min(self._until, time.monotonic() + seconds)
 
     async def read(self) -> bytes:
         """What came next; empty at the end.
 
         Raises:
-            httpx.DecodingError: It is not what its encoding says, is cut short, or was `Declined`.
+            httpx.HTTPError: As `wait` and `take` do.
         """
-        async with asyncio.timeout(self._silence):
-            while True:
-                if not self.ready:
-                    self._rest = await anext(self._chunks, b"")
-                    if not self._rest:
-                        self._check_end()
-                        return b""
-                if data := self._next():
-                    return data
+        await self.wait()
+        return self.take()
+
+    async def wait(self) -> None:
+        """Return as soon as there is something to take, or never will be.
+
+        Raises:
+            httpx.DecodingError: It is not what its encoding says, is cut short, or was `Declined`.
+            TimeoutError: Nothing came for too long.
+            Overdue: The time of the whole answer is over.
+        """
+        left = self._until - time.monotonic()
+        if left <= 0:  # an upstream that never lets us wait would not notice a timer
+            raise Overdue("it takes too long")
+        try:
+            async with asyncio.timeout(min(left, self._silence)):
+                await self._find()
+        except TimeoutError:
+            if time.monotonic() >= self._until:
+                raise Overdue("it takes too long") from None
+            raise
+
+    def take(self) -> bytes:
+        """What was found; empty at the end.
+
+        Raises:
+            TooLong: It is more than is allowed.
+        """
+        data, self._piece = self._piece, b""
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            raise TooLong("it has too many bytes")
+        return data
+
+    async def aclose(self) -> None:
+        """Nothing more is wanted, and whether that can be told does not matter."""
+        with suppress(httpx.HTTPError, httpx.StreamError, OSError):
+            await self._stream.aclose()
+
+    async def _find(self) -> None:
+        """Decompress until something comes out, or the end."""
+        while not self._piece:
+            if not (self._rest or self._full):
+                self._rest = await anext(self._chunks, b"")
+                if not self._rest:
+                    self._check_end()
+                    return
+            self._piece = self._next()
 
     def _next(self) -> bytes:
         """At most a piece of what waits, decompressed; may be empty."""

@@ -17,6 +17,8 @@ from shim.upstream.retry import FINAL_CODES, LONGEST_TOLD, RETRIED, Refused, ret
 from shim.upstream.troubles import place
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import httpx
 
     from shim.upstream.catalog import Catalog
@@ -29,7 +31,7 @@ TOO_MANY_REQUESTS = 429
 CONSUMPTION_KEY_HINT = "The Grid takes a Consumption key for inference; a Trading key gets 401."
 
 
-def refusal(status: int, headers: httpx.Headers, body: bytes) -> Refused:
+def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refused:
     """What an answer that is neither success nor redirect means, and whether to try again."""
     fault = fault_from_error(_payload(body), status)
     after = retry_after(headers, time.time())

@@ -9,8 +9,11 @@ Not here: how a connection is made (`shim.upstream.dialing`) and who has it when
 from __future__ import annotations
 
 import asyncio
+import math
 import select
 import sys
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
@@ -43,6 +46,14 @@ class Undelivered(Dropped):
     """And it ended before the other side had received the whole request, which it cannot have begun to answer."""
 
 
+class Overdue(httpx.ReadTimeout):
+    """The time that the whole answer may take is over."""
+
+
+class TooLong(httpx.ReadError):
+    """The answer has more bytes than it may."""
+
+
 class Answer(httpx.AsyncByteStream):
     """One answer: its head, then its body.
 
@@ -50,52 +61,101 @@ class Answer(httpx.AsyncByteStream):
         status: The HTTP status, once `head` is done.
         headers: As they came, names in their own case.
         head: Done when the head is there, or never will be.
+        over: Whether nothing more can come.
     """
 
-    def __init__(self, connection: Connection, silence_seconds: float) -> None:
+    def __init__(self, connection: Connection, silence_seconds: float, until: float = math.inf) -> None:
+        """Expect it.
+
+        Args:
+            connection: On which it comes.
+            silence_seconds: The longest silence within its body.
+            until: When its head must be there, on the loop's clock.
+        """
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
-        self._loop = connection.loop
-        self.head: asyncio.Future[None] = self._loop.create_future()
+        self.over = False
+        self._loop = loop = connection.loop
+        self.head: asyncio.Future[None] = loop.create_future()
         self._connection = connection
+        self._parts: list[bytes] = []
+        self.on_body = self._parts.append  # the parser's: what a part means is seen to once a read
         self._parser: Any = httptools.HttpResponseParser(self)
         self._bare_bytes = 0
-        self._parts: list[bytes] = []
         self._waiting_bytes = 0
+        self._counted_parts = 0
+        self._left_bytes = math.inf
         self._complete = False
         self._trouble: Exception | None = None
         self._reader: asyncio.Future[None] | None = None
         self._silence = silence_seconds
         self._asked = 0.0
-        self._watch: asyncio.TimerHandle | None = None
+        self._until = until
+        self._watch = None if until == math.inf else loop.call_at(until, self._check)
 
     # -- to the reader ----------------------------------------------------------------------------------------
 
-    @property
-    def ready(self) -> bool:
-        """Whether a read would not wait."""
-        return bool(self._parts or self._complete or self._trouble)
+    def allow(self, seconds: float, most_bytes: float) -> None:
+        """Say how long the body may take from now on, and how many bytes it may have."""
+        self._until = self._loop.time() + seconds
+        self._left_bytes = most_bytes
+
+    def hurry(self, seconds: float) -> None:
+        """Say that what is still to come is awaited for so long at most."""
+        self._until = min(self._until, self._loop.time() + seconds)
+        self._unwatch()
+        if self._is_awaited():
+            self._watch_on()
 
     async def read(self) -> bytes:
         """All that has come and was not read yet; waits for more if nothing has. Empty at the end.
 
         Raises:
-            httpx.TransportError: The connection broke, or nothing came for too long; after what came before.
+            httpx.TransportError: As `wait` and `take` do.
         """
-        if not (self._parts or self._complete or self._trouble):
-            self._asked = self._loop.time()
-            if self._watch is None:
-                self._watch = self._loop.call_at(self._asked + self._silence, self._check)
-            self._reader = self._loop.create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
-        if self._parts:
-            return self._taken()
-        if self._trouble and not self._complete:
-            raise _anew(self._trouble)
-        return b""
+        waiting = self.wait()
+        if waiting is not None:
+            await waiting
+        return self.take()
+
+    def wait(self) -> asyncio.Future[None] | None:
+        """What is done as soon as there is something to take; None if there is already, or never will be.
+
+        Raises:
+            Overdue: The time of the whole answer is over.
+        """
+        self._asked = now = self._loop.time()
+        if now >= self._until:
+            raise Overdue("it takes too long")
+        if self._parts or self.over:
+            return None
+        if self._watch is None:
+            self._watch_on()
+        reader = self._reader = self._loop.create_future()
+        return reader
+
+    def take(self) -> bytes:
+        """All that has come and was not taken yet; empty at the end.
+
+        Raises:
+            httpx.TransportError: The connection broke, or nothing came for too long; after what came before.
+            TooLong: It is more than is allowed.
+        """
+        parts = self._parts
+        if not parts:
+            if self._trouble is not None:
+                raise _anew(self._trouble)
+            return b""
+        data = parts.pop()
+        if parts:
+            data = b"".join((*parts, data))
+            parts.clear()
+        if self._waiting_bytes:
+            self._go_on()
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            raise TooLong("it has too many bytes")
+        return data
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while data := await self.read():
@@ -104,29 +164,37 @@ class Answer(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         """Nothing more is wanted: an answer that has not ended takes its connection with it."""
         self._unwatch()
-        self._trouble = self._trouble or httpx.StreamClosed()
-        self._wake()
+        if not self.over:
+            self.over, self._trouble = True, httpx.StreamClosed()
+            self._wake()
         self._parser = None  # it refers back here: no cycle is left to the garbage collector
         self._connection.leave(self, whole=self._complete)
 
-    def _taken(self) -> bytes:
-        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts.clear()
+    def _go_on(self) -> None:
+        """All that waited is taken."""
         if self._waiting_bytes > MAX_WAITING_BYTES:
             self._connection.resume()
-        self._waiting_bytes = 0
-        return data
+        self._waiting_bytes = self._counted_parts = 0
 
     def _check(self) -> None:
         """One timer watches all reads: it ends the one that has waited too long, or looks again later."""
         self._watch = None
-        if self._reader is None or self._reader.done():
-            return
-        due = self._asked + self._silence
-        if self._loop.time() >= due:
+        if not self.head.done():
             self.fail(httpx.ReadTimeout("no answer in time"))
-        else:
-            self._watch = self._loop.call_at(due, self._check)
+        elif self._is_awaited():
+            now = self._loop.time()
+            if now >= self._until:
+                self.fail(Overdue("it takes too long"))
+            elif now >= self._asked + self._silence:
+                self.fail(httpx.ReadTimeout("no answer in time"))
+            else:
+                self._watch_on()
+
+    def _is_awaited(self) -> bool:
+        return self._reader is not None and not self._reader.done()
+
+    def _watch_on(self) -> None:
+        self._watch = self._loop.call_at(min(self._asked + self._silence, self._until), self._check)
 
     def _unwatch(self) -> None:
         if self._watch is not None:
@@ -139,21 +207,33 @@ class Answer(httpx.AsyncByteStream):
 
     # -- from the connection ----------------------------------------------------------------------------------
 
-    def is_over(self) -> bool:
-        """Whether nothing more can come."""
-        return self._complete or self._trouble is not None
-
     def feed(self, data: bytes) -> None:
         """Bytes of the answer."""
-        self._bare_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._unfit(error)
-        if self._bare_bytes > MAX_HEAD_BYTES and not self.is_over():
-            self.fail(httpx.RemoteProtocolError("its headers are too long"))
-        if self._parts or self._complete:
-            self._wake()
+        reader = self._reader
+        if self._parts and reader is not None and not reader.done():
+            self._bare_bytes = 0
+            reader.set_result(None)
+        else:
+            self._count(len(data))
+
+    def _count(self, size: int) -> None:
+        """Bytes that wake nobody: those of a body hold the upstream back, those between its parts are bounded."""
+        if len(self._parts) == self._counted_parts:
+            self._bare_bytes += size
+            if self._bare_bytes > MAX_HEAD_BYTES and not self.over:
+                self.fail(httpx.RemoteProtocolError("its headers are too long"))
+        elif not self.head.done():  # an interim answer has no body (RFC 9110, section 15.2)
+            self.fail(httpx.RemoteProtocolError("the answer is not valid HTTP"))
+        else:
+            self._counted_parts = len(self._parts)
+            self._bare_bytes = 0
+            self._waiting_bytes += size
+            if self._waiting_bytes > MAX_WAITING_BYTES and not self.over:
+                self._connection.pause()
 
     def end(self, error: Exception | None, *, undelivered: bool = False) -> None:
         """The connection has ended; a body without a length ends so.
@@ -162,10 +242,10 @@ class Answer(httpx.AsyncByteStream):
             error: What broke it, if it broke.
             undelivered: Whether the other side ended it without having received all of the request.
         """
-        if self.is_over():
+        if self.over:
             return
         if self.head.done() and error is None and not self._has_length():
-            self._complete = True
+            self._complete = self.over = True
             self._wake()
         elif self.head.done() or self._bare_bytes:
             self.fail(_caused(httpx.ReadError("the connection ended early"), error))
@@ -175,7 +255,7 @@ class Answer(httpx.AsyncByteStream):
 
     def fail(self, trouble: Exception) -> None:
         """Nothing more will come that could be used."""
-        self._trouble = self._trouble or trouble
+        self.over, self._trouble = True, self._trouble or trouble
         self._parser = None
         self._unwatch()
         if not self.head.done():
@@ -206,7 +286,7 @@ class Answer(httpx.AsyncByteStream):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header or trailer."""
-        if not self.head.done():
+        if not self.status:
             self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -216,29 +296,24 @@ class Answer(httpx.AsyncByteStream):
             raise httpx.RemoteProtocolError("it switched to another protocol")
         if status < FIRST_STATUS:  # its body would be read as that of the next answer
             raise httpx.RemoteProtocolError("the answer is not valid HTTP")
-        if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
+        if sum(map(len, chain.from_iterable(self.headers))) > MAX_HEAD_BYTES:
             raise httpx.RemoteProtocolError("its headers are too long")
         if status < FIRST_FINAL_STATUS:
             self.headers.clear()
         elif not self.head.done():
             self.status = status
+            self._unwatch()
+            self._until = math.inf
             self.head.set_result(None)
 
-    def on_body(self, data: bytes) -> None:
-        """More of the body; an interim answer has none (RFC 9110, section 15.2), and it would be taken for the answer's."""
-        if not self.head.done():
-            raise httpx.RemoteProtocolError("the answer is not valid HTTP")
-        self._bare_bytes = 0
-        self._parts.append(data)
-        self._waiting_bytes += len(data)
-        if self._waiting_bytes > MAX_WAITING_BYTES:
-            self._connection.pause()
-
     def on_message_complete(self) -> None:
-        """The answer, or an interim one, is whole."""
+        """The answer, or an interim one, is whole; the body of an interim one would be taken for the answer's."""
         if self.head.done():
-            self._complete = True
+            self._complete = self.over = True
+            self._wake()
             self._connection.answered(keep=self._parser.should_keep_alive())
+        elif self._parts:
+            raise httpx.RemoteProtocolError("the answer is not valid HTTP")
 
 
 class Connection(asyncio.Protocol):
@@ -260,19 +335,23 @@ class Connection(asyncio.Protocol):
         self.on_closed: Callable[[Connection], None] = _nobody
         self._transport: asyncio.Transport | None = None
         self._wire: asyncio.Transport | None = None  # what is below TLS
+        self._arrivals: Callable[[], object] | None = None
         self._answer: Answer | None = None
         self.served = False
         self._keep = False
         self._held = False
         self._undelivered = False
 
-    async def ask(self, request: bytes, body: bytes, silence_seconds: float) -> Answer:
+    async def ask(
+        self, request: bytes, body: bytes, silence_seconds: float, until: float = math.inf
+    ) -> Answer:
         """Send a request and wait for the head of its answer.
 
         Args:
             request: Its head.
             body: Its body.
             silence_seconds: The longest silence within the answer's body.
+            until: When the head must be there, on the loop's clock.
 
         Raises:
             httpx.ConnectError: It had ended before; nothing was sent.
@@ -280,7 +359,7 @@ class Connection(asyncio.Protocol):
         """
         if self._transport is None or self._is_over():
             raise httpx.ConnectError("it closed the connection")
-        answer = self._answer = Answer(self, silence_seconds)
+        answer = self._answer = Answer(self, silence_seconds, until)
         self.served, self._keep = True, False
         self._transport.writelines((request, body))
         try:
@@ -315,7 +394,12 @@ class Connection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether it can be asked again: what has come unasked, or its end, may not have been noticed yet."""
-        return not (self._is_over() or self._wire is None or _is_readable(self._wire))
+        return not (self._is_over() or self._has_arrived())
+
+    def _has_arrived(self) -> bool:
+        if self._arrivals is None:
+            self._arrivals = _arrivals(self._wire)
+        return bool(self._arrivals())
 
     def _is_over(self) -> bool:
         return self.closed or self._transport is None or self._transport.is_closing()
@@ -328,7 +412,9 @@ class Connection(asyncio.Protocol):
         self.resume()  # what else may come is noticed, and ends it
 
     def _unsent(self) -> int:
-        return sum(way.get_write_buffer_size() for way in (self._transport, self._wire) if way is not None)
+        if self._transport is None or self._wire is None:
+            return 0
+        return self._transport.get_write_buffer_size() or self._wire.get_write_buffer_size()
 
     def _unacknowledged(self) -> int:
         """Bytes that the other side's system has not acknowledged; 0 where ours does not tell.
@@ -376,10 +462,11 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol; what nobody asked for is a reason to go."""
-        if self._answer is None or self._answer.is_over():
+        answer = self._answer
+        if answer is None or answer.over:
             self.abort()
         else:
-            self._answer.feed(data)
+            answer.feed(data)
 
     def eof_received(self) -> bool:
         """See asyncio.Protocol: the other side is done, and so are we, whatever is still unsent."""
@@ -412,10 +499,13 @@ def _anew(error: Exception) -> Exception:
     return _caused(again, error.__cause__)
 
 
-def _is_readable(wire: asyncio.Transport) -> bool:
+def _arrivals(wire: asyncio.Transport | None) -> Callable[[], object]:
+    """What tells whether anything waits to be read; made once, and asked before each further request."""
+    if wire is None:
+        return lambda: True
     number = wire.get_extra_info("socket").fileno()
     if sys.platform == "win32":
-        return bool(select.select([number], [], [], 0)[0])
+        return lambda: select.select([number], [], [], 0)[0]
     poll = select.poll()
     poll.register(number, select.POLLIN)
-    return bool(poll.poll(0))
+    return partial(poll.poll, 0)

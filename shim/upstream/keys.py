@@ -7,6 +7,8 @@ import re
 from shim.errors import ClientFault, Fault
 
 _PREFIX = re.compile(r"(authorization\s*:\s*)?(bearer(\s+|$))+", re.IGNORECASE)
+_BARE = re.compile(r"(?!bearer\Z)[\w.-]+", re.IGNORECASE | re.ASCII)
+"""A key in which nothing can be found that does not belong to it."""
 _WRAPPING = " \t\r\n\f\v\"'`"
 _VALID = re.compile(r"[\x21-\x7e]+")
 _SECRET_LENGTH = 6
@@ -19,6 +21,8 @@ def clean_key(key: str | None) -> str | None:
     Raises:
         ClientFault: 401, the key cannot be a header's value. The message does not show it.
     """
+    if key and _BARE.fullmatch(key):
+        return key
     bare = (key or "").strip(_WRAPPING)
     while (
         shorter := _PREFIX.sub("", bare, count=1).strip(_WRAPPING) if _PREFIX.match(bare) else bare
@@ -33,10 +37,9 @@ def clean_key(key: str | None) -> str | None:
     return bare or None
 
 
-def authorization(key: str | None) -> dict[str, str]:
-    """The header for a key; none without one."""
-    bare = clean_key(key)
-    return {"authorization": f"Bearer {bare}"} if bare else {}
+def authorization(bare: str | None) -> list[str]:
+    """The header line for a clean key; none without one."""
+    return [f"authorization: Bearer {bare}"] if bare else []
 
 
 def scrub(fault: Fault, key: str | None) -> Fault:

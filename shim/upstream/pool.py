@@ -33,6 +33,16 @@ class Pool:
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
+    def kept(self, route: Route) -> Connection | None:
+        """A kept connection that nobody else has, if there is one and nobody must wait for a turn."""
+        if not self._turns:
+            return None
+        connection = self._usable(route)
+        if connection is not None:
+            self._turns -= 1
+            self._taken.add(connection)
+        return connection
+
     async def take(self, route: Route) -> Connection:
         """A connection that nobody else has; waits while all are taken.
 
@@ -40,7 +50,7 @@ class Pool:
             httpx.TransportError: None could be made.
         """
         await self._turn()
-        connection = self._kept(route) or await self._new(route)
+        connection = self._usable(route) or await self._new(route)
         self._taken.add(connection)
         if connection.closed:  # before anyone was told
             self._forget(connection)
@@ -58,12 +68,18 @@ class Pool:
 
     # -- connections ------------------------------------------------------------------------------------------
 
-    def _kept(self, route: Route) -> Connection | None:
-        while connection := next((idle for idle, its in reversed(self._idle.items()) if its == route), None):
-            del self._idle[connection]
+    def _usable(self, route: Route) -> Connection | None:
+        while (connection := self._latest(route)) is not None:
             if connection.usable and not self._is_old(connection):
                 return connection
             connection.abort()
+        return None
+
+    def _latest(self, route: Route) -> Connection | None:
+        for connection, its in reversed(self._idle.items()):
+            if its is route or its == route:
+                del self._idle[connection]
+                return connection
         return None
 
     async def _new(self, route: Route) -> Connection:

@@ -40,9 +40,10 @@ class PayloadReader:
     def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
         self._limit = limit
         self._head = b""
+        self._marked = False  # whether a byte order mark could no longer come
         self._begun = False
-        self._reader: _Reader | None = None
         self._between = False  # whether what comes next begins an event
+        self._reader: _Reader | None = None
 
     def feed(self, data: bytes) -> list[str]:
         """The payloads that these bytes complete; whole events of one `data` line each, as nearly all are, at once.
@@ -50,42 +51,45 @@ class PayloadReader:
         Raises:
             UpstreamFault: A line, event or JSON answer is longer than the limit.
         """
-        if self._between and data.startswith(DATA) and data.endswith(END) and len(data) <= self._limit:
+        if self._between and data.startswith(DATA) and data.endswith(END, 0, self._limit):
             text = data[_WITHIN].decode("utf-8", "replace")
             if "\r" not in text:
-                if "\n" not in text:
+                if "\n" not in text:  # as there would be, if the end that was found were not the last one
                     return [text] if text else []
                 events = text.split(_BETWEEN)
-                if "\n" not in "".join(events):
+                if len(data) <= self._limit and "\n" not in "".join(events):
                     return list(filter(None, events))
         return self._read(data)
 
     def _read(self, data: bytes) -> list[str]:
         """The same, whatever the bytes are."""
-        if self._reader is None:
+        if not self._begun:
             data = self._significant(data)
             if not data:
                 return []
+            self._begun = True
             if data[:1] not in {b"{", b"["}:
-                self._reader, self._between = EventReader(self._limit), True
+                self._between = True
                 return self.feed(data)
             self._reader = JSONReader(self._limit)
+        if self._reader is None:
+            self._reader = EventReader(self._limit)
         payloads = self._reader.feed(data)
         self._between = self._reader.between
         return payloads
 
     def finish(self) -> list[str]:
         """What the end of the body completes: an event without its blank line, or the JSON answer."""
-        return self._reader.finish() if self._reader else []
+        return [] if self._between or self._reader is None else self._reader.finish()
 
     def _significant(self, data: bytes) -> bytes:
         """The bytes without the byte order mark and white space before the first character."""
-        if not self._begun:
+        if not self._marked:
             data = self._head + data
             if len(data) < len(BOM) and BOM.startswith(data):
                 self._head = data
                 return b""
-            self._begun = True
+            self._marked = True
             data = data.removeprefix(BOM)
         return data.lstrip(BLANK)
 

@@ -6,25 +6,21 @@ upstream stops working (and billing) for a client that has gone; an answer read 
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from shim.errors import UpstreamFault
 from shim.upstream.decoding import Decoded
-from shim.upstream.http1 import Answer
+from shim.upstream.http1 import Answer, Overdue, TooLong
 from shim.upstream.sse import DONE, MAX_EVENT_BYTES, PayloadReader
 from shim.upstream.troubles import TRANSPORT_ERRORS, broken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    import httpx
-
     from shim.settings import Settings
+    from shim.upstream.transport import Reply
 
 LINGER_SECONDS = 1.0
 """How long the end of the body is awaited after `[DONE]`, to keep the connection; some upstreams never end it."""
@@ -61,68 +57,54 @@ class Allowance:
 
 
 class Body:
-    """The bytes of an answer, within its allowance and with one kind of exception."""
+    """The bytes of an answer, within its allowance and with one kind of exception.
 
-    def __init__(self, response: httpx.Response, allowance: Allowance) -> None:
+    Attributes:
+        source: Where they come from.
+        closed: Whether nothing more is wanted of it.
+    """
+
+    def __init__(self, reply: Reply, allowance: Allowance) -> None:
+        self.closed = False
         self._allowance = allowance
-        self._left_bytes = allowance.most_bytes
-        self._until = time.monotonic() + allowance.seconds
-        self._response = response
-        self._closed = False
-        plain = isinstance(response.stream, Answer) and "content-encoding" not in response.headers
-        self._source = (
-            cast("Answer", response.stream) if plain else Decoded(response, allowance.silence_seconds)
-        )
+        self._url = reply.url
+        self.source: Answer | Decoded
+        if isinstance(reply.stream, Answer) and "content-encoding" not in reply.headers:
+            self.source = reply.stream
+        else:
+            self.source = Decoded(reply.stream, reply.headers, allowance.silence_seconds)
+        self.source.allow(allowance.seconds, allowance.most_bytes)
 
-    async def read(self, seconds: float | None = None) -> bytes | None:
+    async def read(self) -> bytes | None:
         """What came next; None at the end, or once closed.
-
-        Args:
-            seconds: How long to wait at most, if not as long as silence may last.
 
         Raises:
             UpstreamFault: The connection broke, nothing came in time, or it was too much.
         """
-        left = self._until - time.monotonic()
         try:
-            if seconds is None and left > self._allowance.silence_seconds:
-                data = await self._source.read()
-            else:
-                data = await self._within(left if seconds is None else seconds, left)
+            return await self.source.read() or None
         except TRANSPORT_ERRORS as error:
-            if self._closed:
+            if self.closed:
                 return None
             await self.aclose()
-            raise self._fault(error) from error
-        self._left_bytes -= len(data)
-        if self._left_bytes < 0:
-            await self.aclose()
-            raise _too_long(self._allowance.most_bytes)
-        return data or None
+            raise self.fault(error) from error
 
-    async def _within(self, seconds: float, left: float) -> bytes:
-        """The next bytes, within so many seconds of those that are left."""
-        if left <= 0:  # an upstream that never lets us wait would not notice a timer
-            raise TimeoutError
-        if self._source.ready:
-            return await self._source.read()
-        async with asyncio.timeout(seconds):
-            return await self._source.read()
-
-    def _fault(self, error: Exception) -> UpstreamFault:
-        """What an exception means: time that ran out may be that of the whole answer."""
-        if isinstance(error, TimeoutError) and time.monotonic() >= self._until:
+    def fault(self, error: Exception) -> UpstreamFault:
+        """What an exception within the answer means."""
+        if isinstance(error, TooLong):
+            most = f"{self._allowance.most_bytes:,}"
+            return UpstreamFault(f"The upstream's answer has more than {most} bytes.", code="server_error")
+        if isinstance(error, Overdue):
             message = f"The upstream's answer took longer than {self._allowance.seconds:g} seconds."
             return UpstreamFault(message, status=504, code="server_error")
-        return broken(error, self._response.url)
+        return broken(error, self._url)
 
     async def aclose(self) -> None:
         """Close the connection, unless the answer was read to its end; again does nothing."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
-        with suppress(*TRANSPORT_ERRORS):
-            await self._response.aclose()
+        self.closed = True
+        await self.source.aclose()
 
 
 class ChatStream:
@@ -133,14 +115,15 @@ class ChatStream:
         attempts: How many requests it took.
     """
 
-    def __init__(self, response: httpx.Response, allowance: Allowance, *, attempts: int) -> None:
-        self.headers: Mapping[str, str] = response.headers
+    def __init__(self, reply: Reply, allowance: Allowance, *, attempts: int) -> None:
+        self.headers: Mapping[str, str] = reply.headers
         self.attempts = attempts
-        self._allowance = allowance
-        self._body = Body(response, allowance)
+        self._silence = allowance.silence_seconds
+        self._body = Body(reply, allowance)
+        self._source = self._body.source
         self._reader = PayloadReader(allowance.event_bytes)
         self._over = False
-        self._until: float | None = None
+        self._hurried = math.inf
 
     def settle(self) -> None:
         """Say that nothing more is wanted: the end of the body is awaited for a moment only."""
@@ -148,11 +131,12 @@ class ChatStream:
 
     def conclude(self) -> None:
         """Say that the model has finished: what may still belong to the answer is not awaited for long."""
-        self._hurry(min(USAGE_SECONDS, self._allowance.silence_seconds))
+        self._hurry(min(USAGE_SECONDS, self._silence))
 
     def _hurry(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        self._until = until if self._until is None else min(until, self._until)
+        if seconds < self._hurried:
+            self._hurried = seconds
+            self._source.hurry(seconds)
 
     async def read(self) -> list[str] | None:
         """The next SSE payloads, those of one network read together; None after the last.
@@ -162,30 +146,40 @@ class ChatStream:
         Raises:
             UpstreamFault: The connection broke, nothing came in time, or an event is too long.
         """
-        while not self._over:
-            data = await (self._body.read() if self._until is None else self._last(self._until))
-            self._over = data is None
-            try:
-                payloads = self._reader.finish() if data is None else self._reader.feed(data)
-            except UpstreamFault:
-                await self.aclose()
-                raise
-            if payloads:
-                if DONE in payloads:
-                    self.settle()
-                return payloads
-        return None
+        source = self._source
+        try:
+            while True:
+                waiting = source.wait()
+                if waiting is not None:
+                    await waiting
+                data = source.take()
+                if not data:
+                    return self._end()
+                payloads = self._reader.feed(data)
+                if payloads:
+                    if DONE in payloads:
+                        self.settle()
+                    return payloads
+        except UpstreamFault:
+            await self.aclose()
+            raise
+        except TRANSPORT_ERRORS as error:
+            matters = not (self._over or self._hurried < math.inf or self._body.closed)
+            await self.aclose()
+            if matters:  # as none does once the model has finished
+                raise self._body.fault(error) from error
+            return self._end()
+
+    def _end(self) -> list[str] | None:
+        """What the end of the body completes, once."""
+        if self._over:
+            return None
+        self._over = True
+        return self._reader.finish() or None
 
     async def __aiter__(self) -> AsyncIterator[list[str]]:
         while (payloads := await self.read()) is not None:
             yield payloads
-
-    async def _last(self, until: float) -> bytes | None:
-        """What comes until then: once the model has finished no fault matters any more."""
-        left = until - time.monotonic()
-        with suppress(UpstreamFault):
-            return await self._body.read(left) if left > 0 else None
-        return None
 
     async def aclose(self) -> None:
         """Close the connection to the upstream at once."""
@@ -208,12 +202,12 @@ class RawReply:
         attempts: How many requests it took.
     """
 
-    def __init__(self, response: httpx.Response, allowance: Allowance, *, attempts: int) -> None:
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
-        self.content_type = response.headers.get("content-type", "application/json")
+    def __init__(self, reply: Reply, allowance: Allowance, *, attempts: int) -> None:
+        self.status = reply.status
+        self.headers: Mapping[str, str] = reply.headers
+        self.content_type = reply.headers.get("content-type", "application/json")
         self.attempts = attempts
-        self._body = Body(response, allowance)
+        self._body = Body(reply, allowance)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while (data := await self._body.read()) is not None:
@@ -228,7 +222,3 @@ class RawReply:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
-
-
-def _too_long(most_bytes: float) -> UpstreamFault:
-    return UpstreamFault(f"The upstream's answer has more than {most_bytes:,} bytes.", code="server_error")

@@ -163,11 +163,11 @@ def _answer(parts):
         if not wire.aborted and part:
             connection.data_received(part)
         if answer._parts:
-            body += answer._taken()
+            body += answer.take()
     connection.connection_lost(None)
     trouble = answer.head.exception() if answer.head.done() else None
     assert answer.head.done()
-    assert answer.is_over()
+    assert answer.over
     assert answer._trouble is None or isinstance(answer._trouble, httpx.TransportError), answer._trouble
     assert trouble is None or isinstance(trouble, httpx.TransportError), trouble
     if trouble is not None:

@@ -26,6 +26,7 @@ from shim.core.tools import Toolbox
 from shim.core.validation import read_request
 from shim.errors import UpstreamFault
 from shim.upstream.stream import Allowance, Body
+from shim.upstream.transport import Reply
 
 AROUND = [-1, 0, 1]
 MOMENT = 0.05
@@ -357,8 +358,7 @@ async def everything(body):
 
 
 def body_of(pieces, **allowed):
-    request = httpx.Request("POST", "http://upstream.test/v1")
-    return Body(httpx.Response(200, stream=pieces, request=request), Allowance(**allowed))
+    return Body(Reply(200, {}, pieces, httpx.URL("http://upstream.test/v1")), Allowance(**allowed))
 
 
 @pytest.mark.parametrize("more", AROUND)

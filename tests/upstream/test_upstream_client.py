@@ -234,8 +234,8 @@ async def test_silence_within_the_answer_is_a_504():
         writer.write(HEAD + chunk(b"data: a\n\n"))
 
     async with serving(stall) as server:
-        up = upstream(server.url(), read_seconds=0.05)
-        async with await up.open(b"{}", KEY) as stream:
+        up = upstream(server.url(), read_seconds=0.05, header_seconds=100)
+        async with await up.open(b"{}", KEY) as stream, asyncio.timeout(5):
             assert await stream.read() == ["a"]
             with pytest.raises(UpstreamFault, match="no answer in time") as caught:
                 await stream.read()
@@ -419,6 +419,49 @@ async def test_a_request_id_that_no_header_can_carry_is_left_out():
 def test_an_unusable_base_url_is_refused_at_the_start():
     with pytest.raises(ValueError, match="in clear"):
         Upstream(Settings(upstream="http://api.thegrid.ai"))
+
+
+async def test_a_request_is_sent_with_these_lines_in_this_order():
+    """Over connections of our own and over another transport alike."""
+    wanted = [
+        ("host", "127.0.0.1:1"),
+        ("accept-encoding", "identity"),
+        ("user-agent", "grid-responses-shim"),
+        ("content-type", "application/json"),
+        ("accept", "text/event-stream, application/json"),
+        ("authorization", f"Bearer {KEY}"),
+        ("x-request-id", "req_1"),
+        ("content-length", "4"),
+    ]
+    asked = []
+
+    def answer(request):
+        asked.append((request.method, request.url.path, request.headers.raw, request.content))
+        return httpx.Response(200, text="data: a\n\n")
+
+    up = Upstream(Settings(upstream="http://127.0.0.1:1/v1"), transport=httpx.MockTransport(answer))
+    async with await up.open(b"{  }", f" Bearer {KEY}", request_id="req_1"):
+        pass
+    raw = [(name.encode(), value.encode()) for name, value in wanted]
+    assert asked == [("POST", "/v1/chat/completions", raw, b"{  }")]
+    async with serving(sse("a")) as server:
+        up = upstream(server.url())
+        async with await up.open(b"{  }", f" Bearer {KEY}", request_id="req_1"):
+            pass
+        await up.aclose()
+    (sent,) = server.requests
+    assert (sent.method, sent.path, sent.body) == ("POST", "/v1/chat/completions", b"{  }")
+    assert [*sent.headers.items()] == [("host", f"127.0.0.1:{server.port}"), *wanted[1:]]
+
+
+@pytest.mark.parametrize("evil", ["a\rb", "a\nb", "a\r\nx-evil: b", "a\0b"])
+async def test_an_accept_that_would_end_its_line_is_not_sent(evil):
+    async with serving(reply(200)) as server:
+        up = upstream(server.url())
+        with pytest.raises(UpstreamFault, match="line break or NUL"):
+            await up.forward(b"{}", KEY, evil)
+        await up.aclose()
+    assert not server.requests
 
 
 async def test_another_transport_can_take_the_place_of_connections():

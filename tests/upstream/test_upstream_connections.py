@@ -5,6 +5,7 @@ The upstream is a peer on loopback that is scripted byte for byte; TLS and proxi
 
 import asyncio
 import gc
+import gzip
 import logging
 import socket
 import ssl
@@ -24,8 +25,8 @@ from shim.errors import UpstreamFault
 from shim.settings import Settings
 from shim.upstream import dialing, http1, pool
 from shim.upstream.dialing import HandshakeFailed, ProxyAway, Route, Unresolved, Untrusted, tls_context
-from shim.upstream.http1 import Dropped
-from shim.upstream.transport import Connections, head_of
+from shim.upstream.http1 import Dropped, Overdue, TooLong
+from shim.upstream.transport import Connections, fields_of, head_of_request
 
 SOON = 5
 """Seconds after which a test fails that waits for what must happen."""
@@ -160,7 +161,7 @@ async def fed(parts: list[bytes]) -> tuple[object, ...]:
     for part in parts:
         if not wire.aborted:
             connection.data_received(part)
-    whole = connection._answer is not None and connection._answer.is_over()
+    whole = connection._answer is not None and connection._answer.over
     if not whole:
         connection.connection_lost(None)
     try:
@@ -315,6 +316,15 @@ def test_two_answers_in_one_packet_end_the_connection():
     assert asyncio.run(fed([wire + wire]))[2:] == (b"hello world", False)
     assert asyncio.run(fed([wire + wire[:20]]))[2:] == (b"hello world", False)
     assert asyncio.run(fed([wire, wire]))[2:] == (b"hello world", False)
+
+
+@pytest.mark.parametrize("status", [100, 104, 199])
+@pytest.mark.parametrize("body", [b"", b"he", b"hello", b"hello" + ANSWERS["length"][0]])
+async def test_an_interim_answer_has_no_body(status, body):
+    head = b"HTTP/1.1 %d X\r\ncontent-length: 5\r\n\r\n" % status
+    for parts in ([head + body], [head, body], [head, body[:1], body[1:]]):
+        found = await fed([part for part in parts if part])
+        assert found[0] is (httpx.RemoteProtocolError if body else httpx.ReadError)
 
 
 async def test_a_long_head_is_taken_and_a_longer_one_refused():
@@ -576,6 +586,20 @@ async def test_the_bound_is_kept_and_who_waits_is_served_in_order():
     assert [int(path[1:]) // 2 for path in gate.order] == [number // 2 for number in range(12)]
 
 
+async def test_who_has_a_kept_connection_has_a_turn():
+    gate = Gate()
+    gate.open.set()
+    async with peer(gate) as port, over(max_connections=2) as it:
+        url = f"http://127.0.0.1:{port}/"
+        await got(it, url)
+        response = await held(it, url)
+        assert it._pool._turns == 1
+        assert len(it._pool._taken) == 1
+        await response.aclose()
+        assert it._pool._turns == 2
+    assert gate.served == 1
+
+
 async def test_who_comes_later_does_not_overtake_who_waits():
     gate = Gate()
     gate.open.set()
@@ -810,6 +834,107 @@ async def test_an_answer_that_was_given_up_never_looks_whole():
                 await response.stream.read()
             await asyncio.sleep(0.02)
         await response.aclose()
+
+
+@asynccontextmanager
+async def begun(*parts: bytes, **settings_):
+    """The stream of an answer of which no more will come."""
+    async with peer(writes(*parts, ends=False)) as port, over(**settings_) as it:
+        response = await it.handle_async_request(request(f"http://127.0.0.1:{port}/"))
+        async with asyncio.timeout(SOON):
+            yield response.stream
+        await response.aclose()
+
+
+BEGUN = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"
+
+
+async def test_the_time_of_an_answer_ends_though_nobody_has_to_wait():
+    async with begun(BEGUN) as stream:
+        stream.allow(0, 100)
+        with pytest.raises(Overdue):
+            await stream.read()
+
+
+async def test_the_time_of_an_answer_ends_while_someone_waits():
+    async with begun(BEGUN) as stream:
+        assert await stream.read() == b"half"
+        stream.allow(0.02, 100)
+        with pytest.raises(Overdue):
+            await stream.read()
+
+
+async def test_who_waits_already_is_hurried_too():
+    async with begun(BEGUN) as stream:
+        assert await stream.read() == b"half"
+        stream.allow(100, 100)
+        waiting = asyncio.create_task(stream.read())
+        await asyncio.sleep(0)
+        stream.hurry(0.02)
+        with pytest.raises(Overdue):
+            await waiting
+
+
+async def test_a_longer_hurry_is_none():
+    async with begun(BEGUN) as stream:
+        assert await stream.read() == b"half"
+        stream.hurry(0.02)
+        stream.hurry(100)
+        with pytest.raises(Overdue):
+            await stream.read()
+
+
+@pytest.mark.parametrize("most", [3, 4])
+async def test_the_bytes_of_a_body_are_bounded(most):
+    async with begun(BEGUN) as stream:
+        stream.allow(100, most)
+        if most == 4:
+            assert await stream.read() == b"half"
+        else:
+            with pytest.raises(TooLong):
+                await stream.read()
+
+
+async def test_who_gives_up_waiting_misses_nothing():
+    """What came in the very moment in which a read was cancelled is the next one's."""
+
+    async def talk(reader, writer):
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(BEGUN)
+        await reader.read()
+
+    async with peer(talk) as port, over() as it:
+        response = await it.handle_async_request(request(f"http://127.0.0.1:{port}/"))
+        stream = response.stream
+        assert await stream.read() == b"half"
+        for before in (True, False):
+            reading = asyncio.create_task(stream.read())
+            await asyncio.sleep(0)
+            if before:
+                reading.cancel()
+            stream._connection.data_received(b"x")
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            assert await stream.read() == b"x"
+        await response.aclose()
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_the_time_for_the_head_is_none_of_the_body(encoding):
+    body = gzip.compress(b"data: late\n\n") if encoding == "gzip" else b"data: late\n\n"
+
+    async def talk(reader, writer):
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(reply(200, body, content_encoding=encoding).removesuffix(body))
+        await asyncio.sleep(0.15)
+        writer.write(body)
+
+    async with peer(talk) as port:
+        up = upstream(f"http://127.0.0.1:{port}/v1", header_seconds=0.1)
+        async with await up.open(b"{}", KEY) as stream:
+            assert [read async for read in stream] == [["late"]]
+        await up.aclose()
 
 
 # -- TLS -----------------------------------------------------------------------------------------------------------
@@ -1117,13 +1242,18 @@ ROUTE = Route("http", "host", 80)
 def test_no_header_or_url_ends_its_line(text, evil):
     try:
         asked = request(f"http://host/{text}{evil}x", x=f"{text}{evil}y")
-        head = head_of(asked, ROUTE)
+        head = head_of_request(asked, ROUTE)
     except (httpx.LocalProtocolError, httpx.InvalidURL, UnicodeEncodeError):
         return
     assert not evil
     lines = head.split(b"\r\n")
     assert len(lines) == len(asked.headers.raw) + 3
     assert not set(b"\r\n\0") & set(b"".join(lines))
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"A", b"a", b"x-B", b"c"]), st.binary(max_size=4)), max_size=6))
+def test_headers_are_those_that_httpx_reads(pairs):
+    assert fields_of(pairs) == dict(httpx.Headers(pairs))
 
 
 # -- what was sent -------------------------------------------------------------------------------------------------
@@ -1211,7 +1341,7 @@ async def crossing(end) -> tuple[list[list[str]], list[float]]:
             told = [read async for read in stream]
         kept = await peer_
         peer_ = asyncio.ensure_future(asyncio.to_thread(answering, listener, "b"))
-        patch.setattr(http1, "_is_readable", lambda _: False)
+        patch.setattr(http1.Connection, "_has_arrived", lambda _: False)
         end(kept)
         async with await up.open(b"{}", KEY) as stream:
             told += [read async for read in stream]

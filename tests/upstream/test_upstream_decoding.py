@@ -24,8 +24,7 @@ class Pieces(httpx.AsyncByteStream):
 
 async def read(pieces, encoding):
     """What comes, read by read."""
-    response = httpx.Response(200, headers={"content-encoding": encoding}, stream=Pieces(pieces))
-    source, found = Decoded(response, 5), []
+    source, found = Decoded(Pieces(pieces), {"content-encoding": encoding}, 5), []
     while data := await source.read():
         found.append(data)
     return found

@@ -1,6 +1,11 @@
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shim.errors import ClientFault, UpstreamFault
+from shim.upstream import keys
 from shim.upstream.keys import authorization, clean_key, scrub
 
 PASTED = [
@@ -18,13 +23,29 @@ PASTED = [
 @pytest.mark.parametrize("text", PASTED)
 def test_a_pasted_key_becomes_the_key_alone(text):
     assert clean_key(text) == "sk-123456"
-    assert authorization(text) == {"authorization": "Bearer sk-123456"}
+    assert authorization(clean_key(text)) == ["authorization: Bearer sk-123456"]
 
 
 @pytest.mark.parametrize("text", [None, "", "  ", "Bearer", "Bearer ", "''"])
 def test_no_key_sends_no_header(text):
     assert clean_key(text) is None
-    assert authorization(text) == {}
+    assert authorization(clean_key(text)) == []
+
+
+@given(
+    st.text("bearER authoiz:.-_1'\" \t\né", max_size=20) | st.sampled_from(["bearer", "BEARER", "bearer.x"])
+)
+def test_a_bare_key_is_what_the_long_way_makes_of_it(text):
+    try:
+        found = clean_key(text)
+    except ClientFault:
+        found = "refused"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "_BARE", re.compile(r"(?!)"))
+        try:
+            assert clean_key(text) == found
+        except ClientFault:
+            assert found == "refused"
 
 
 @pytest.mark.parametrize("text", ["sk-12 3456", "sk-12\r\nx: 3456", "sk-12\u20263456", "sk-12\x003456"])

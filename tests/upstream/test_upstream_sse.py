@@ -158,6 +158,13 @@ def test_the_bound_is_on_one_event_and_not_on_the_body():
     assert len(payloads(b"data: x\n\n" * 100, limit=20)) == 100
 
 
+@pytest.mark.parametrize("limit", range(16, 20))
+def test_the_bound_is_on_the_last_of_several_events_too(limit):
+    assert payloads(b"data: x\n\n" * 3, limit=limit) == ["x"] * 3
+    with pytest.raises(UpstreamFault, match="more than"):
+        payloads(b"data: x\n\n" * 2 + b"data: " + b"y" * 20 + b"\n\n", limit=limit)
+
+
 def test_a_long_line_in_small_reads_takes_linear_time(monkeypatch):
     joined = 0
     real = LineSplitter._whole
