@@ -55,6 +55,7 @@ SCHEMA = "tests/request/test_request_schema.py"
 TOOLS = "tests/request/test_request_tools.py"
 VALIDATION = "tests/request/test_request_validation.py"
 PAGES = "tests/http/test_http_pages.py"
+CYCLES = "tests/http/test_http_cycles.py"
 SEAL = "tests/exchange/test_seal.py"
 SEAL_KEYS = "tests/exchange/test_seal_keys.py"
 OWNERS = "tests/exchange/test_owners.py"
@@ -316,8 +317,8 @@ MUTANTS = [
     Mutant(
         "one-in-line-hears-of-the-end",
         "http/halfclose.py",
-        "        if working is not None and not working.response_complete:\n            working.disconnected",
-        "        if working is self.cycle and not working.response_complete:\n            working.disconnected",
+        "        if working is not None and not working.response_complete:\n            working.leave",
+        "        if working is self.cycle and not working.response_complete:\n            working.leave",
         f"{CLIENT_FAULTS}::test_a_pipelined_request_does_not_hide_that_its_client_is_gone",
     ),
     # -- the end of a process
@@ -487,9 +488,58 @@ MUTANTS = [
     Mutant(
         "early-answers-keep-the-connection",
         "http/call.py",
-        "self.pending()",
-        "not self.pending",
+        "and self.connection.more_body",
+        "and not self.connection",
         f"{LINGERING}::test_a_client_that_sends_no_more_is_closed_within_the_time",
+    ),
+    Mutant(
+        "values-of-headers-unchecked",
+        "http/cycles.py",
+        '            or _NO_VALUE.search(b"".join(said.values()))\n',
+        "",
+        f"{CYCLES}::test_whatever_is_sent_is_answered_as_uvicorn_would",
+    ),
+    Mutant(
+        "length-unchecked",
+        "http/cycles.py",
+        "if len(body) != self.expected_content_length or",
+        "if",
+        f"{CYCLES}::test_whatever_is_sent_is_answered_as_uvicorn_would",
+    ),
+    Mutant(
+        "connection-kept-against-its-word",
+        "http/cycles.py",
+        "            self.keep_alive = False\n",
+        "            pass\n",
+        f"{CYCLES}::test_whatever_is_sent_is_answered_as_uvicorn_would",
+    ),
+    Mutant(
+        "slow-reader-not-waited-for",
+        "http/cycles.py",
+        "            await self.flow.drain()\n",
+        "",
+        f"{CYCLES}::test_a_slow_reader_is_waited_for_before_each_piece",
+    ),
+    Mutant(
+        "head-lost-with-its-body",
+        "http/lingering.py",
+        "            self._working.flush()\n",
+        "            pass\n",
+        f"{CYCLES}::test_who_breaks_off_before_the_body_has_sent_the_head",
+    ),
+    Mutant(
+        "leaving-heard-by-nobody",
+        "http/cycles.py",
+        "            self._told()\n",
+        "            pass\n",
+        f"{CLIENT_FAULTS}::test_the_upstream_is_left_within_a_second[closed]",
+    ),
+    Mutant(
+        "unread-body-hides-the-leaving",
+        "http/call.py",
+        "and not self.connection.more_body:",
+        "and self.connection:",
+        "tests/http/test_http_stream.py::test_a_body_that_nobody_wants_is_received_so_that_the_client_s_leaving_is_heard",
     ),
     # -- the list of instruments
     Mutant(

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from shim.ambient import monotonic, token
 
@@ -22,12 +22,25 @@ if TYPE_CHECKING:
     from shim.exchange import Summary
 
 SCOPE_KEY = "shim.call"
-PENDING = "shim.pending"
-"""Where in the scope stands what tells whether the request's body is still on its way, if the server says so."""
+CONNECTION = "shim.connection"
+"""Where in the scope stands the request's `Connection`, if the server is ours."""
 DEFAULT_RETRY_AFTER = b"1"
 REQUEST_ID_DIGITS = 32
 
 logger = logging.getLogger(__name__)
+
+
+class Connection(Protocol):
+    """What our own server tells of a request besides ASGI."""
+
+    @property
+    def more_body(self) -> bool:
+        """Whether the request's body is still on its way."""
+        ...
+
+    def watch(self, told: Callable[[], None]) -> Callable[[], None]:
+        """Call `told` as soon as the client has left; returns what ends that."""
+        ...
 
 
 class ClientGone(Exception):
@@ -53,7 +66,7 @@ class Call:
         summary: What the turn counted, once there is one.
         outcome: How it ended if the turn cannot know: `client_gone`, `cancelled`, `broken`.
         code: The error code sent to the client.
-        pending: Whether the request's body is still on its way; None if the server does not say.
+        connection: What the server tells besides; None if it is not ours.
     """
 
     method: str
@@ -65,7 +78,7 @@ class Call:
     summary: Summary | None = None
     outcome: str | None = None
     code: str | None = None
-    pending: Callable[[], bool] | None = None
+    connection: Connection | None = None
     _started: float = field(default_factory=monotonic)
 
     @classmethod
@@ -111,8 +124,8 @@ class Call:
         ):
             headers.append((b"retry-after", DEFAULT_RETRY_AFTER))  # without it Codex gives up
         if (
-            self.pending is not None
-            and self.pending()
+            self.connection is not None
+            and self.connection.more_body
             and (b"connection", b"close") not in start.get("headers", ())
         ):
             headers.append((b"connection", b"close"))  # nobody will read the rest
@@ -127,15 +140,14 @@ class Call:
         here = cast("asyncio.Task[None]", asyncio.current_task())
         gone = over = False
 
-        def left(watched: asyncio.Task[None]) -> None:
+        def left() -> None:
             nonlocal gone
             # A server also reports a disconnect after a complete answer: then `work` is only tidying up.
-            if not (over or watched.cancelled() or self.complete):
+            if not (over or self.complete):
                 gone = True
                 here.cancel()
 
-        watch = asyncio.create_task(_departure(receive))
-        watch.add_done_callback(left)
+        stop_watching = self._watch(receive, left)
         try:
             await work
         except BaseException as error:
@@ -146,7 +158,20 @@ class Call:
             raise ClientGone from None
         finally:
             over = True  # a callback may be under way already
-            watch.cancel()
+            stop_watching()
+
+    def _watch(self, receive: Receive, left: Callable[[], None]) -> Callable[[], object]:
+        """Have the client's departure told; returns what ends that."""
+        if self.connection is not None and not self.connection.more_body:
+            return self.connection.watch(left)
+
+        def ended(departure: asyncio.Task[None]) -> None:
+            if not departure.cancelled():
+                left()
+
+        departure = asyncio.create_task(_departure(receive))
+        departure.add_done_callback(ended)
+        return departure.cancel
 
 
 async def _departure(receive: Receive) -> None:

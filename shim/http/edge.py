@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from shim.errors import Fault
-from shim.http.call import PENDING, SCOPE_KEY, Call, ClientGone
+from shim.http.call import CONNECTION, SCOPE_KEY, Call, ClientGone
 from shim.http.leaving import closing, shutting_down
 from shim.http.logs import log_call
 from shim.http.replies import fault_reply, internal_fault, routing_reply, upgrade_refused, url_fault
@@ -46,7 +46,9 @@ class Edge:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        call = Call(method=scope.get("method", "GET"), path=scope["path"], pending=scope.pop(PENDING, None))
+        call = Call(
+            method=scope.get("method", "GET"), path=scope["path"], connection=scope.pop(CONNECTION, None)
+        )
         scope = {**scope, "path": tidy(scope["path"]), SCOPE_KEY: call}
         try:
             await self._serve(scope, receive, call.stamped(send))

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shim.http.cycles import Cycle
 
 if TYPE_CHECKING:
     import asyncio
 
     from uvicorn._types import ASGI3Application
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 PROBES = 4
 PROBE_SECONDS = 0.2
@@ -31,7 +34,7 @@ ZERO = b"0"
 class HalfCloseProtocol(HttpToolsProtocol):
     """Uvicorn's protocol, which answers also those that have shut down their own side."""
 
-    _working: RequestResponseCycle | None = None
+    _working: Cycle | None = None
     _probing: asyncio.TimerHandle | None = None
     _probes = PROBES
 
@@ -57,11 +60,10 @@ class HalfCloseProtocol(HttpToolsProtocol):
         working = self._working
         super().connection_lost(exc)
         if working is not None and not working.response_complete:
-            working.disconnected = True
-            working.message_event.set()
+            working.leave()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._working = cycle
+        self._working = Cycle.of(cycle)
         super()._start_asgi_task(cycle, app)
 
     def _probe(self) -> None:

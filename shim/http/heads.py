@@ -211,8 +211,7 @@ class BoundedProtocol(LingeringProtocol):
         working = self._working
         if working is None or working.response_started or not working.more_body:
             return False
-        working.disconnected = True
-        working.message_event.set()
+        working.leave()
         return True
 
     def _refuse(self, fault: Fault) -> None:

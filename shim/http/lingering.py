@@ -4,7 +4,7 @@ A body may be refused before it was read. To close then, with bytes unread, make
 client's own system may throw the answer away. So only this side is shut down at first, and what still comes is
 read and dropped: until the client closes too, for so long and so many bytes.
 
-An answer that is given before the end of its request's body says `connection: close` (`PENDING`, which `Call` asks).
+An answer that is given before the end of its request's body says `connection: close` (`CONNECTION`, which `Call` asks).
 
 Not here: what is refused, and when (`shim.http.heads`, `shim.http.edge`).
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from shim.http.call import PENDING
+from shim.http.call import CONNECTION
 from shim.http.halfclose import HalfCloseProtocol
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ class LingeringProtocol(HalfCloseProtocol):
         self._lingering: asyncio.TimerHandle | None = None
         self._left = limits.linger_bytes
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        """See asyncio.Protocol."""
+        super().connection_made(transport)
+        self._way = cast("asyncio.Transport", _Way(self))
+
     @property
     def lingers(self) -> bool:
         """Whether nothing that still comes is wanted."""
@@ -42,6 +47,8 @@ class LingeringProtocol(HalfCloseProtocol):
 
     def hang_up(self) -> None:
         """Close the connection, whose answer is written: at once if the client has sent all that it was to send."""
+        if self._working is not None:
+            self._working.flush()
         if self.cycle is not None and not self.cycle.more_body:
             self.transport.close()
         else:
@@ -81,27 +88,24 @@ class LingeringProtocol(HalfCloseProtocol):
         if self._lingering is not None:
             self._lingering.cancel()
         super().connection_lost(exc)
+        self._way = self.transport
         for cycle in filter(None, (self.cycle, self._working)):  # which would else keep each other alive
             cycle.transport = self.transport
-            cycle.scope.pop(PENDING, None)  # type: ignore[misc]
+            cycle.scope.pop(CONNECTION, None)  # type: ignore[misc]
 
     def on_response_complete(self) -> None:
         """Nothing follows on a connection that is about to end."""
         if not self.lingers:
             super().on_response_complete()
 
-    def _pending(self) -> bool:
-        """Whether the body of the request that is answered is still on its way."""
-        return self._working is not None and self._working.more_body
-
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        cycle.transport = cast("asyncio.Transport", _Way(self))
-        cast("dict[str, Any]", cycle.scope)[PENDING] = self._pending
+        cycle.transport = self._way
+        cast("dict[str, Any]", cycle.scope)[CONNECTION] = cycle
         super()._start_asgi_task(cycle, app)
 
 
 class _Way:
-    """What an answer needs of its connection; to close it is the protocol's."""
+    """What answers need of their connection; to close it is the protocol's."""
 
     __slots__ = ("_protocol", "close", "write")
 

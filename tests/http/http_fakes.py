@@ -185,10 +185,10 @@ def _client(url):
 
 
 @asynccontextmanager
-async def serving(app, *, ws="auto"):
+async def serving(app, **how):
     """`app` behind uvicorn on a free port, and a client for it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, lifespan="on", log_config=None, access_log=False, ws=ws)
+        config = uvicorn.Config(app, **{"lifespan": "on", "log_config": None, "access_log": False, **how})
         config.load()
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)

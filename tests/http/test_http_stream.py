@@ -237,6 +237,46 @@ async def test_cancelling_the_answer_from_outside_ends_the_work_and_leaks_no_tas
     assert asyncio.all_tasks() == before
 
 
+class OwnServer:
+    """What our own server tells of a request."""
+
+    def __init__(self, *, more_body):
+        self.more_body = more_body
+        self.told = None
+
+    def watch(self, told):
+        self.told = told
+        return self.end
+
+    def end(self):
+        self.told = None
+
+
+async def test_our_own_server_tells_that_the_client_has_left_without_being_asked():
+    server = OwnServer(more_body=False)
+
+    async def work():
+        server.told()
+        await asyncio.Event().wait()
+
+    call = Call("POST", "/v1/responses", connection=server)
+    with pytest.raises(ClientGone):
+        await soon(call.while_connected(None, work()))
+    assert server.told is None
+
+
+async def test_a_body_that_nobody_wants_is_received_so_that_the_client_s_leaving_is_heard():
+    async def receive():
+        received.append(None)
+        return {"type": "http.request" if len(received) < 3 else "http.disconnect"}
+
+    received = []
+    call = Call("GET", "/v1/responses/resp_x", connection=OwnServer(more_body=True))
+    with pytest.raises(ClientGone):
+        await soon(call.while_connected(receive, asyncio.Event().wait()))
+    assert len(received) == 3
+
+
 async def test_leaving_awaits_the_end_of_the_work_before_anything_else():
     async def work():
         started.set()
