@@ -388,6 +388,13 @@ MUTANTS = [
         f"{CLIENT_FAULTS}::test_what_is_rare_but_sound_is_served",
     ),
     Mutant(
+        "words-taken-as-they-are",
+        "http/logs.py",
+        "    if not all(map(_SHORT_PLAIN.fullmatch, words)):\n",
+        "    if not words:\n",
+        "tests/http/test_http_logs.py::test_a_model_s_name_cannot_forge_a_line_or_a_word",
+    ),
+    Mutant(
         "escapes-in-tracebacks",
         "http/logs.py",
         'map(_one_line, self.formatException(record.exc_info).split("\\n"))',

@@ -12,6 +12,8 @@ import logging
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import compress, islice, repeat
+from operator import is_not
 from typing import TYPE_CHECKING, Any
 
 from shim.http.leaving import PROBES
@@ -28,7 +30,9 @@ SAID_ELSEWHERE = frozenset(
     {"ASGI callable returned without completing response.", "Invalid UTF-8 sequence received from client."}
 )
 """What the server says of a request or WebSocket whose own line says how it ended."""
-_PLAIN = re.compile(r"[A-Za-z0-9_.:/@+,>-]+")
+_SHORT_PLAIN = re.compile(rf"[A-Za-z0-9_.:/@+,>-]{{1,{MAX_WORD}}}")
+_LEAD = frozenset({"method", "path", "status", "outcome"})
+"""The fields of a line that come first, without their names."""
 
 access = logging.getLogger("shim.access")
 
@@ -100,7 +104,7 @@ def call_fields(call: Call) -> dict[str, Any]:
     }
     if call.outcome is not None:  # what ended the request is known here better than by the turn
         fields["outcome"] = call.outcome
-    return {name: value for name, value in fields.items() if value is not None}
+    return dict(compress(fields.items(), map(is_not, fields.values(), repeat(None))))
 
 
 def _turn_fields(call: Call) -> dict[str, Any]:
@@ -123,19 +127,18 @@ def _turn_fields(call: Call) -> dict[str, Any]:
 
 def call_line(fields: dict[str, Any]) -> str:
     """The fields as one line of words: what was asked and how it ended first, `name=value` after."""
-    lead = ("method", "path", "status", "outcome")
-    words = [word(fields[name]) for name in lead if name in fields]
-    counted = {**fields, "notes": len(fields["notes"])} if "notes" in fields else fields
-    for name, value in counted.items():
-        if name not in lead:
-            words.append(f"{name}={value if type(value) is int else word(value)}")
-    return " ".join(words)
+    told = {**fields, "notes": len(fields["notes"])} if "notes" in fields else fields
+    words = list(map(str, told.values()))
+    if not all(map(_SHORT_PLAIN.fullmatch, words)):
+        words = [str(value) if type(value) is int else word(value) for value in told.values()]
+    lead = len(_LEAD & told.keys())
+    return " ".join((*words[:lead], *map("=".join, islice(zip(told, words, strict=True), lead, None))))
 
 
 def word(value: object) -> str:
     """`value` as one word: as it is if plain, else quoted and escaped; shortened either way."""
     text = str(value)[:MAX_WORD]
-    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+    return text if _SHORT_PLAIN.fullmatch(text) else json.dumps(text)
 
 
 @lru_cache(maxsize=1)
