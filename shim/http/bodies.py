@@ -13,11 +13,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
-from starlette.datastructures import Headers
 
 from shim.core.bounds import RequestBounds, check_bounds, path_at_depth
 from shim.errors import ClientFault, invalid
-from shim.http.call import ClientGone
+from shim.http.call import Call, ClientGone
 from shim.http.encodings import decode, parse_encodings, too_large
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ _ESCAPE = re.compile(
 )
 _JSON_TYPE = re.compile(r"application/(?:[\w.!#$&^-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 _LONGEST_TYPE = 100
+_NO_FLOATS = frozenset({str, bool, int, type(None)})
 _NAMES = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
 
@@ -77,29 +77,40 @@ async def read_body(scope: Scope, receive: Receive, services: Services) -> bytes
         ClientFault: 400, 413 or 415; see `shim.http.encodings`. 408, it took too long.
         ClientGone: The client left before the end of its body.
     """
-    headers = Headers(scope=scope)
+    headers = dict(reversed(scope["headers"]))
     _check_type(headers)
-    encodings = parse_encodings(",".join(headers.getlist("content-encoding")))
+    encodings = _encodings(scope) if b"content-encoding" in headers else ()
     settings = services.settings
     limit = settings.max_body_bytes
-    length = headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limit:
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > limit:
         raise too_large(limit, "as sent")
-    body = await _in_time(receive, limit, services.body_deadlines)
+    if Call.of(scope).received:
+        body = await _receive_all(receive, limit)
+    else:
+        body = await _in_time(receive, limit, services.body_deadlines)
     if not encodings:
         return body
     return await asyncio.to_thread(decode, body, encodings, settings.max_decoded_bytes)
 
 
-def _check_type(headers: Headers) -> None:
+def _encodings(scope: Scope) -> tuple[str, ...]:
+    given = (value for name, value in scope["headers"] if name == b"content-encoding")
+    return parse_encodings(b",".join(given).decode("latin-1"))
+
+
+def _check_type(headers: dict[bytes, bytes]) -> None:
     """Refuse what is not said to be JSON; without a body there is nothing to say.
 
     Raises:
         ClientFault: 415, in which case the body is not read.
     """
-    said = headers.get("content-type")
-    if said is None and headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+    given = headers.get(b"content-type")
+    if given == b"application/json" or (
+        given is None and headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers
+    ):
         return
+    said = None if given is None else given.decode("latin-1")
     if said is None or not _JSON_TYPE.fullmatch(said.strip()):
         shown = "missing" if said is None else f"{said[:_LONGEST_TYPE]!r}"
         message = (
@@ -124,10 +135,11 @@ async def _receive_all(receive: Receive, limit: int) -> bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
+        part = message.get("body", b"")
+        size += len(part)
         if size > limit:
             raise too_large(limit, "as sent")
+        parts.append(part)
         more = message.get("more_body", False)
     return b"".join(parts)
 
@@ -178,9 +190,11 @@ def json_object(body: bytes, depth: int = PARSER_DEPTH) -> Json:
 def _parse_within(body: bytes, depth: int) -> Any:
     """Parse with a bound on nesting: arrays around the body use up what the parser allows beyond it.
 
-    So the parser itself counts, which costs nothing. Whatever else it finds wrong is told of the body as it is.
+    So the parser itself counts, which costs nothing. Whatever else it finds wrong is told of the body as it is. Where fewer begin
+    than may stand within each other there is nothing to count.
     """
-    spare = max(0, PARSER_DEPTH - depth)
+    shallow = body.count(b"[") + body.count(b"{") <= depth
+    spare = 0 if shallow else max(0, PARSER_DEPTH - depth)
     try:
         value = from_json(b"".join((b"[" * spare, body, b"]" * spare)), allow_inf_nan=False)
         for _ in range(spare):
@@ -225,10 +239,10 @@ def _reason(body: bytes, error: ValueError) -> str:
     return str(error)
 
 
-def _finite(value: Any) -> bool:
-    """Whether no number has overflowed to infinity; the parser bounds the nesting."""
-    if isinstance(value, dict):
-        return all(map(_finite, value.values()))
-    if isinstance(value, list):
-        return all(map(_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
+def _finite(value: dict[str, Any] | list[Any]) -> bool:
+    """Whether no number in an object or array has overflowed to infinity; the parser bounds the nesting."""
+    values = value.values() if isinstance(value, dict) else value
+    if _NO_FLOATS.issuperset(map(type, values)):
+        return True
+    others = (one for one in values if type(one) not in _NO_FLOATS)
+    return all(math.isfinite(one) if isinstance(one, float) else _finite(one) for one in others)

@@ -66,6 +66,7 @@ class Call:
         summary: What the turn counted, once there is one.
         outcome: How it ended if the turn cannot know: `client_gone`, `cancelled`, `broken`.
         code: The error code sent to the client.
+        client: Who holds the slot in which this is answered; None if it needs none.
         connection: What the server tells besides; None if it is not ours.
     """
 
@@ -78,6 +79,7 @@ class Call:
     summary: Summary | None = None
     outcome: str | None = None
     code: str | None = None
+    client: str | None = field(default=None, repr=False)
     connection: Connection | None = None
     _started: float = field(default_factory=monotonic)
 
@@ -85,6 +87,11 @@ class Call:
     def of(cls, scope: Scope) -> Call:
         """The call that `edge` has put into this scope."""
         return cast("Call", scope[SCOPE_KEY])
+
+    @property
+    def received(self) -> bool:
+        """Whether the request's body is known to have come: to receive it takes no time."""
+        return self.connection is not None and not self.connection.more_body
 
     @property
     def elapsed_ms(self) -> float:
@@ -98,13 +105,11 @@ class Call:
         """
 
         async def stamping(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                self.complete = not message.get("more_body", False)
-            elif message["type"].endswith("http.response.start"):
+            if message["type"].endswith("http.response.start"):
                 self.status = message["status"]
                 message = {**message, "headers": [*message.get("headers", ()), *self._headers(message)]}
-            elif not message.get("more_body", False):
-                self.complete = True
+            else:
+                self.complete = not message.get("more_body", False)
             try:
                 await send(message)
             except OSError as error:
@@ -162,7 +167,7 @@ class Call:
 
     def _watch(self, receive: Receive, left: Callable[[], None]) -> Callable[[], object]:
         """Have the client's departure told; returns what ends that."""
-        if self.connection is not None and not self.connection.more_body:
+        if self.connection is not None and self.received:
             return self.connection.watch(left)
 
         def ended(departure: asyncio.Task[None]) -> None:

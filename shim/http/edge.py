@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from shim.errors import Fault
 from shim.http.call import CONNECTION, SCOPE_KEY, Call, ClientGone
@@ -23,6 +25,9 @@ from shim.http.services import Services
 from shim.http.websocket import serve_websocket
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from starlette.routing import BaseRoute, Router
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from shim.http.heads import HeadBounds
@@ -35,8 +40,9 @@ logger = logging.getLogger(__name__)
 class Edge:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, pages: PageGuard, heads: HeadBounds, leaving: Leaving) -> None:
-        self._app = app
+    def __init__(self, router: Router, pages: PageGuard, heads: HeadBounds, leaving: Leaving) -> None:
+        self._app = router
+        self._direct = direct(router.routes)
         self._heads = heads
         self._pages = pages
         self._leaving = leaving
@@ -81,7 +87,10 @@ class Edge:
             await self._refuse(internal_fault(call.request_id), scope, receive, send)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if preflight := self._pages.preflight(scope):
+        direct = self._direct.get((scope.get("method"), scope["path"]))
+        if direct is not None and not scope.get("root_path"):
+            await direct(scope, receive, send)
+        elif preflight := self._pages.preflight(scope):
             await preflight(scope, receive, send)
         elif serves_websocket(scope):
             await serve_websocket(scope, receive, send)
@@ -102,6 +111,17 @@ class Edge:
             await fault_reply(fault)(scope, receive, send)
 
 
+def direct(routes: Iterable[BaseRoute]) -> dict[tuple[str | None, str], ASGIApp]:
+    """What a router would find, by method and path, of routes whose paths say nothing: it tries one after the other."""
+    return {
+        (method, route.path): route.app
+        for route in routes
+        if isinstance(route, Route) and not route.param_convertors
+        for method in route.methods or ()
+    }
+
+
+@lru_cache(maxsize=64)
 def tidy(path: str) -> str:
     """The path as the routes know it: no `/v1` in front, once or doubled, and no empty segments."""
     segments = [segment for segment in path.split("/") if segment]

@@ -16,8 +16,6 @@ from shim.errors import ClientFault
 from shim.exchange import Caller
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from starlette.datastructures import Headers
 
     from shim.settings import Settings
@@ -64,27 +62,32 @@ class Guard:
             key_variable=preset.key_variable,
         )
 
-    def admit(self, headers: Headers) -> str | None:
-        """Let the client in and return the key for the upstream, None if nobody has one.
+    def admit(self, headers: Headers, identity: str | None = None) -> str | None:
+        """Let the client in and return the key for the upstream, None if nobody has one; `identity` if that is known.
 
         A client's token is for us alone and never goes further.
 
         Raises:
             ClientFault: 401, no or a wrong token.
         """
-        presented = tuple(presented_keys(headers))
-        if self.tokens:
-            self._check(presented)
-            return self.own_key
-        return self.own_key or next(iter(presented), None)
+        presented = self.identity(headers) if identity is None else identity
+        if not self.tokens:
+            return self.own_key or presented or None
+        if not presented:
+            raise ClientFault(
+                "Incorrect API key provided: send one of the tokens that the shim was configured with.",
+                status=401,
+                code="invalid_api_key",
+            )
+        return self.own_key
 
-    def key(self, headers: Headers) -> str | None:
+    def key(self, headers: Headers, identity: str | None = None) -> str | None:
         """Like `admit`, for requests that the upstream answers only with a key.
 
         Raises:
             ClientFault: 401, a wrong token or no key at all.
         """
-        key = self.admit(headers)
+        key = self.admit(headers, identity)
         if key is None and self.needs_key:
             raise ClientFault(
                 f"No API key: set {self.key_variable} where the shim runs, "
@@ -93,16 +96,18 @@ class Guard:
             )
         return key
 
-    def caller(self, headers: Headers) -> Caller:
+    def caller(self, headers: Headers, identity: str | None = None) -> Caller:
         """The client, let in, with the key for the upstream and what it presented itself.
 
         Raises:
             ClientFault: 401, a wrong token or no key at all.
         """
+        identity = self.identity(headers) if identity is None else identity
+        originator = dict(reversed(headers.raw)).get(b"originator", b"")
         return Caller(
-            self.key(headers),
-            self.identity(headers),
-            refusals_as_text=headers.get("originator", "").lower().startswith("codex"),
+            self.key(headers, identity),
+            identity,
+            refusals_as_text=originator.lower().startswith(b"codex"),
         )
 
     def identity(self, headers: Headers) -> str:
@@ -110,30 +115,29 @@ class Guard:
 
         Empty for all who present nothing that counts; nobody need have been let in.
         """
-        return next((key for key in presented_keys(headers) if not self.tokens or self._is_token(key)), "")
+        presented = presented_keys(headers)
+        if self.tokens:
+            presented = list(filter(self._is_token, presented))
+        return presented[0] if presented else ""
 
     def _is_token(self, key: str) -> bool:
         # Every token is compared, so the time taken says nothing. Latin-1 gives back the bytes that were sent.
         matches = [hmac.compare_digest(key.encode("latin-1"), token) for token in self.tokens]
         return any(matches)
 
-    def _check(self, presented: tuple[str, ...]) -> None:
-        if not any(self._is_token(key) for key in presented):
-            raise ClientFault(
-                "Incorrect API key provided: send one of the tokens that the shim was configured with.",
-                status=401,
-                code="invalid_api_key",
-            )
 
-
-def presented_keys(headers: Headers) -> Iterator[str]:
+def presented_keys(headers: Headers) -> list[str]:
     """The keys in a request's headers, as a bearer token first; a bare key without `Bearer` counts too."""
     given = dict(reversed(headers.raw))  # at once: each look-up in `headers` goes through all of them
+    keys = []
     match given.get(b"authorization", b"").decode("latin-1").split():
         case [scheme, key] if scheme.lower() == "bearer":
-            yield key
+            keys.append(key)
         case [key] if key.lower() != "bearer":
-            yield key
+            keys.append(key)
     for name in KEY_HEADERS:
-        if value := given.get(name, b"").decode("latin-1").strip():
-            yield value
+        if name in given:
+            key = given[name].decode("latin-1").strip()
+            if key:
+                keys.append(key)
+    return keys

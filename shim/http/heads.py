@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from shim.errors import ClientFault, Fault
@@ -30,6 +31,7 @@ HEADER_OVERHEAD = 4
 """Bytes of a header line besides its name and value."""
 
 _CODING = b"transfer-encoding"
+_LOOKED_AT = frozenset({_CODING, b"expect"})
 _OFFER = re.compile(rb"\r\nupgrade:(?![ \t]*websocket[ \t]*\r\n)", re.IGNORECASE)
 
 MOST_OVER = 100
@@ -66,9 +68,7 @@ class HeadBounds:
         headers = scope["headers"]
         if len(headers) > self.headers:
             raise headers_too_large(f"a request may have {self.headers:,} of them")
-        size = HEADER_OVERHEAD * len(headers)
-        for name, value in headers:
-            size += len(name) + len(value)
+        size = HEADER_OVERHEAD * len(headers) + sum(map(len, chain.from_iterable(headers)))
         if size > self.header_bytes:
             raise headers_too_large(f"together they may have {self.header_bytes:,} bytes")
 
@@ -166,9 +166,13 @@ class BoundedProtocol(LingeringProtocol):
         """
         if not self._in_head:
             return
-        if len(name) == len(_CODING) and name.lower() == _CODING and value.strip().lower() != b"chunked":
-            raise ValueError
-        super().on_header(name, value)
+        name = name.lower()
+        if name in _LOOKED_AT:
+            if name == _CODING and value.strip().lower() != b"chunked":
+                raise ValueError
+            super().on_header(name, value)
+        else:
+            self.headers.append((name, value))  # all that uvicorn's own would do
 
     def on_headers_complete(self) -> None:
         """A head is there.

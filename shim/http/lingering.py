@@ -27,11 +27,16 @@ if TYPE_CHECKING:
 
 
 class LingeringProtocol(HalfCloseProtocol):
-    """The server's protocol, which closes no connection under an answer that its client has not read."""
+    """The server's protocol, which closes no connection under an answer that its client has not read.
+
+    Attributes:
+        lingers: Whether nothing that still comes is wanted.
+    """
 
     def __init__(self, *args: Any, limits: Limits, **named: Any) -> None:
         super().__init__(*args, **named)
         self._limits = limits
+        self.lingers = False
         self._lingering: asyncio.TimerHandle | None = None
         self._left = limits.linger_bytes
 
@@ -39,11 +44,6 @@ class LingeringProtocol(HalfCloseProtocol):
         """See asyncio.Protocol."""
         super().connection_made(transport)
         self._way = cast("asyncio.Transport", _Way(self))
-
-    @property
-    def lingers(self) -> bool:
-        """Whether nothing that still comes is wanted."""
-        return self._lingering is not None
 
     def hang_up(self) -> None:
         """Close the connection, whose answer is written: at once if the client has sent all that it was to send."""
@@ -58,6 +58,7 @@ class LingeringProtocol(HalfCloseProtocol):
         """Close the connection, whose answer is written, when its client does, or soon."""
         if self.lingers or self.transport.is_closing():
             return
+        self.lingers = True
         self._lingering = self.loop.call_later(self._limits.linger_seconds, self._cut)
         if self.transport.can_write_eof():  # not with TLS
             self.transport.write_eof()

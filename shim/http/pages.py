@@ -137,11 +137,14 @@ class PageGuard:
 
 
 def _watched(scope: Scope) -> Sent:
-    """The headers that are looked at; one that is repeated is joined by commas, and so allowed by no rule."""
-    sent: Sent = {}
-    for name, value in scope["headers"]:
-        if name in WATCHED:
-            sent[name] = sent[name] + b"," + value if name in sent else value
+    """The headers by name; one that is looked at and repeated is joined by commas, and so allowed by no rule."""
+    headers: RawHeaders = scope["headers"]
+    sent: Sent = dict(headers)
+    if len(sent) < len(headers):
+        sent = {}
+        for name, value in headers:
+            if name in WATCHED:
+                sent[name] = sent[name] + b"," + value if name in sent else value
     return sent
 
 

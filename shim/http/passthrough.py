@@ -16,8 +16,8 @@ from pydantic_core import to_json
 
 from shim.http.call import Call
 from shim.http.leaving import cut_off
-from shim.http.replies import safe_headers
-from shim.http.stream import SSE_HEADERS, raw
+from shim.http.replies import raw, safe_headers
+from shim.http.stream import SSE_HEADERS
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

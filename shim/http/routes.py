@@ -33,11 +33,12 @@ if TYPE_CHECKING:
 
 async def responses(request: Request) -> ASGIApp:
     """`POST /responses`; `HEAD` only says that it is there (`codex doctor` asks)."""
-    if request.method == "HEAD":
+    scope = request.scope
+    if scope["method"] == "HEAD":
         return Response(headers={"allow": "HEAD, POST"})
-    services, call = Services.of(request), Call.of(request.scope)
-    caller = services.guard.caller(request.headers)
-    body = await read_json(request.scope, request.receive, services)
+    services, call = Services.behind(scope), Call.of(scope)
+    caller = services.guard.caller(request.headers, call.client)
+    body = await read_json(scope, request.receive, services)
     call.model = body["model"] if isinstance(body.get("model"), str) else None
     if body.get("background"):
         return await background.begin(services, call, body, caller)
@@ -58,7 +59,7 @@ async def responses(request: Request) -> ASGIApp:
 async def chat_completions(request: Request) -> ASGIApp:
     """`POST /chat/completions`, passed through."""
     services = Services.of(request)
-    key = services.guard.key(request.headers)
+    key = services.guard.key(request.headers, Call.of(request.scope).client)
     body = await read_body(request.scope, request.receive, services)
     accept = request.headers.get("accept", "*/*")
 
@@ -145,18 +146,17 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; which methods come here is the route's to know."""
-        request = Request(scope, receive)
+        request, method = Request(scope, receive), scope["method"]
+        handler = self._only or self._by_method["GET" if method == "HEAD" else method]
         if not self._counted:
-            await self._answer(request, send)
+            reply = await handler(request)
+            await reply(scope, receive, send)
             return
-        services = Services.of(request)
-        with services.slots.taken(services.guard.identity(request.headers)):
-            await self._answer(request, send)
-
-    async def _answer(self, request: Request, send: Send) -> None:
-        handler = self._only or self._by_method["GET" if request.method == "HEAD" else request.method]
-        reply = await handler(request)
-        await reply(request.scope, request.receive, send)
+        services, call = Services.behind(scope), Call.of(scope)
+        call.client = services.guard.identity(request.headers)
+        with services.slots.taken(call.client):
+            reply = await handler(request)
+            await reply(scope, receive, send)
 
 
 def serving(path: str, *also: str, counted: bool = True, **by_method: Handler) -> Route:

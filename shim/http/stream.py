@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from shim.http.call import Call, ClientGone, stop
 from shim.http.leaving import Leaving, cut_off
-from shim.http.replies import safe_headers
+from shim.http.replies import raw, safe_headers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -143,8 +143,3 @@ class EventStream:
                     except asyncio.CancelledError:
                         self._lost = True
                         raise
-
-
-def raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Headers as ASGI wants them."""
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

@@ -484,3 +484,16 @@ async def test_a_refused_websocket_leaves_the_way_open_for_plain_requests(serve)
     await _refuses_upgrade(serve, ws="auto")
     async with serve() as client:
         assert (await client.post("/v1/responses", json=REQUEST)).status_code == 200
+
+
+async def test_a_path_that_is_only_where_the_application_is_mounted_is_none_of_its_own():
+    async def send(message):
+        sent.append(message)
+
+    sent = []
+    scope = {"type": "http", "method": "GET", "headers": [], "path": "/healthz", "root_path": "/healthz"}
+    await create_app(Settings(key="sk"))(scope, None, send)
+    assert sent[0]["status"] != 200
+    sent.clear()
+    await create_app(Settings(key="sk"))({**scope, "path": "/healthz/healthz"}, None, send)
+    assert sent[0]["status"] == 200

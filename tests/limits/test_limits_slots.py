@@ -11,7 +11,7 @@ from waiting import eventually, soon
 from websockets.asyncio.client import connect
 
 from shim.errors import Fault
-from shim.http.call import ClientGone
+from shim.http.call import SCOPE_KEY, Call, ClientGone
 from shim.http.routes import Endpoint
 from shim.http.slots import Slots
 from shim.simulator import Hold, Turn
@@ -103,7 +103,7 @@ async def test_a_slot_comes_back_however_and_whenever_an_answer_ends(at, outcome
 
         return reply
 
-    scope = {"type": "http", "method": "GET", "headers": [], "app": app}
+    scope = {"type": "http", "method": "GET", "headers": [], "app": app, SCOPE_KEY: Call("GET", "/")}
     serving = asyncio.create_task(Endpoint(counted=True, GET=handler)(scope, None, None))
     await soon(reached.wait())
     if isinstance(outcome, asyncio.CancelledError):
