@@ -43,6 +43,7 @@ FORMS = f"{LAWS}::test_two_wire_forms_of_one_script_give_the_same_response"
 CHUNKS = "tests/laws/test_laws_chunks.py"
 PAYLOADS = "tests/laws/test_laws_forms.py"
 RUNS = "tests/laws/test_laws_runs.py"
+STRIDES = "tests/laws/test_laws_strides.py"
 FAULTS = "tests/laws/test_laws_faults.py"
 TEXT = "tests/laws/test_laws_text.py"
 CLIENTS = "tests/laws/test_laws_clients.py"
@@ -148,8 +149,8 @@ MUTANTS = [
     Mutant(
         "logprobs-for-nothing",
         "core/deltas.py",
-        'LOGPROB_BYTES + max(_size(one["token"])',
-        'max(_size(one["token"])',
+        'LOGPROB_BYTES + max(size_of(one["token"])',
+        'max(size_of(one["token"])',
         f"{ANSWERS}::test_log_probabilities_count_with_what_they_take",
     ),
     Mutant(
@@ -418,7 +419,7 @@ MUTANTS = [
     Mutant(
         "long-tokens-not-counted",
         "core/deltas.py",
-        'max(_size(one["token"]), len(one["bytes"]))',
+        'max(size_of(one["token"]), len(one["bytes"]))',
         'len(one["bytes"])',
         "tests/limits/test_limits_answers.py::test_a_long_token_counts_whatever_its_bytes_are_said_to_be",
     ),
@@ -949,8 +950,8 @@ MUTANTS = [
     Mutant(
         "more-takes-no-room",
         "core/deltas.py",
-        "        self.room -= size\n        self._trials",
-        "        self._trials",
+        "        self.room -= size\n        if not texts:",
+        "        if not texts:",
         PAYLOADS,
     ),
     Mutant("more-overtakes-a-half", "core/deltas.py", "None if self._reasoning.held else ", "", PAYLOADS),
@@ -987,9 +988,9 @@ MUTANTS = [
         "self.number = number",
         RUNS,
     ),
-    Mutant("run-in-another-item", "core/assembler.py", "            or item.says != more.kind\n", "", RUNS),
+    Mutant("run-in-another-item", "core/assembler.py", " and item.says == kind and key", " and key", RUNS),
     Mutant(
-        "run-of-another-call", "core/assembler.py", "            or more.key != self._open_key\n", "", RUNS
+        "run-of-another-call", "core/assembler.py", " and key == self._open_key and self", " and self", RUNS
     ),
     Mutant(
         "more-of-a-call-overtakes-a-half",
@@ -999,6 +1000,39 @@ MUTANTS = [
         PAYLOADS,
     ),
     Mutant("more-of-a-call-forgotten", "core/deltas.py", "        call.arguments += texts\n", "", PAYLOADS),
+    Mutant("stride-beyond-the-room", "core/strides.py", " or size > self.reader.room", "", STRIDES),
+    Mutant("stride-takes-no-room", "core/strides.py", "        self.reader.room -= size\n", "", STRIDES),
+    Mutant("stride-over-nothing", "core/strides.py", "if not text or size", "if size", STRIDES),
+    Mutant(
+        "stride-over-what-is-barred",
+        "core/strides.py",
+        " or (barred is not None and barred.search(text)):",
+        ":",
+        STRIDES,
+    ),
+    Mutant(
+        "stride-unheard",
+        "core/strides.py",
+        "            self.heard.append(text)\n",
+        "            pass\n",
+        STRIDES,
+    ),
+    Mutant("stride-untold", "core/strides.py", "        self.told.append(text)\n", "", STRIDES),
+    Mutant(
+        "stride-without-numbers",
+        "core/strides.py",
+        "        self.assembler.number = number + 1\n",
+        "",
+        STRIDES,
+    ),
+    Mutant(
+        "stride-of-several-lines",
+        "core/strides.py",
+        "data if data.isascii() else one_line(data)",
+        "data",
+        STRIDES,
+    ),
+    Mutant("stride-goes-on-elsewhere", "exchange/turn.py", "            self.stride = None\n", "", STRIDES),
     Mutant(
         "silent-answer-without-items",
         "core/assembler.py",

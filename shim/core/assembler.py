@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar, assert_never, cast
 
 from shim.core.calls import CALL_BUILDERS, CallBuilder, CompactedBuilder, CompactionBuilder, flaw_of
-from shim.core.chunks import More
+from shim.core.chunks import Kind, More
 from shim.core.deltas import (
     CallArguments,
     CallStart,
@@ -175,14 +175,8 @@ class Assembler:
 
     def more(self, more: More) -> list[Told]:
         """The model said more of the same: what `feed` tells of it, as one run where an item of this kind is open."""
-        item, texts = self._open, more.texts
-        if (
-            not isinstance(item, Speech)
-            or item.frame is None
-            or item.says != more.kind
-            or more.key != self._open_key
-            or self.state != "open"
-        ):
+        item, texts = self.speaking(more.kind, more.key), more.texts
+        if item is None or item.frame is None:
             return [*self.feed(deltas_of(more))]
         item.text += texts
         if self.silent:
@@ -191,6 +185,13 @@ class Assembler:
         self.number = number + len(texts)
         paddings = [*map(self.source.padding, map(len, texts))] if self.shape.obfuscation else None
         return [Run(item.frame, number, texts, paddings)]
+
+    def speaking(self, kind: Kind, key: int | None) -> Speech | None:
+        """The open item in which more of this kind, or of the call of this key, is told; None if there is none."""
+        item = self._open
+        if isinstance(item, Speech) and item.says == kind and key == self._open_key and self.state == "open":
+            return item
+        return None
 
     def finish(self) -> list[Event]:
         """The upstream's stream has ended: well if there was a finish reason, else it was cut."""

@@ -162,7 +162,7 @@ _RARE = frozenset({"annotations", "refusal", "tool_calls", "function_call"})
 _REASONED = frozenset({"reasoning_content", "reasoning"})
 _REPEATED = (Text, ReasoningText, CallArguments)
 """What is said in so many pieces that their chunks are worth a form."""
-_Steady = tuple[Form, re.Pattern[str] | None, _Call | None]
+Steady = tuple[Form, re.Pattern[str] | None, _Call | None]
 """A form whose texts are told as they come until another payload is heard: what they may not hold for that, and their call."""
 _TRIALS = 4
 """Forms that are made in vain before no more are: some suppliers' chunks never repeat."""
@@ -195,7 +195,7 @@ class ChunkReader:
     _beginnings: frozenset[str] = field(init=False)
     _touched: _Call | None = None
     _form: Form | None = None
-    _steady: _Steady | None = None
+    _steady: Steady | None = None
     _trials: int = _TRIALS
 
     def __post_init__(self) -> None:
@@ -229,19 +229,18 @@ class ChunkReader:
         Returns:
             What is said of some payloads; None if not even the first is such a one.
         """
-        steady = self._steady or self._steadied()
+        steady = self.steady()
         if steady is None:
             return None
         form, barred, call = steady
         texts = form.run(payloads, start, barred)
         if not texts:
             return None
-        size = _size("".join(texts))
+        size = size_of("".join(texts))
         if size > self.room:
             texts = self._afforded(texts)
-            size = _size("".join(texts))
+            size = size_of("".join(texts))
         self.room -= size
-        self._trials = _TRIALS
         if not texts:
             return None
         if call is None:
@@ -249,11 +248,11 @@ class ChunkReader:
         call.arguments += texts
         return More("arguments", texts, call.key)
 
-    def _steadied(self) -> _Steady | None:
+    def steady(self) -> Steady | None:
         """The form in which more of the same can be told as it comes, if there is one."""
         form = self._form
-        if form is None:
-            return None
+        if self._steady is not None or form is None:
+            return self._steady
         if form.kind == "reasoning":
             self._steady = None if self._reasoning.held else (form, None, None)
         elif form.kind == "arguments":
@@ -266,7 +265,7 @@ class ChunkReader:
 
     def _afforded(self, texts: list[str]) -> list[str]:
         """Those of the texts that there is room for, which is not all."""
-        sizes = accumulate(map(_size, texts))
+        sizes = accumulate(map(size_of, texts))
         return texts[: sum(size <= self.room for size in sizes)]
 
     def _again(self, form: Form, said: str) -> list[Delta]:
@@ -372,7 +371,7 @@ class ChunkReader:
         Raises:
             UpstreamFault: It is too much.
         """
-        self.room -= _size(said) + more
+        self.room -= size_of(said) + more
         if self.room < 0:
             raise UpstreamFault("The answer is longer than a response may be.", code="server_error")
 
@@ -417,7 +416,7 @@ class ChunkReader:
                 self._logprobs.append(logprob_of(entry))
                 told = (self._logprobs[-1], *self._logprobs[-1]["top_logprobs"])
                 self._spend(
-                    "", sum(LOGPROB_BYTES + max(_size(one["token"]), len(one["bytes"])) for one in told)
+                    "", sum(LOGPROB_BYTES + max(size_of(one["token"]), len(one["bytes"])) for one in told)
                 )
 
     # -- calls ------------------------------------------------------------------------------------------------
@@ -560,7 +559,7 @@ def deltas_of(more: More) -> list[Delta]:
     return [Text(text) if more.kind == "text" else ReasoningText(text) for text in more.texts]
 
 
-def _size(text: str) -> int:
+def size_of(text: str) -> int:
     """Bytes of it in UTF-8."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 

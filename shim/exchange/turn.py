@@ -14,6 +14,7 @@ from shim.ambient import monotonic
 from shim.core.assembler import Assembler
 from shim.core.deltas import DONE, ChunkReader, Finish, Used
 from shim.core.runs import Told, encoded, one_by_one
+from shim.core.strides import Stride, stride_of
 from shim.errors import Fault, cut_stream
 from shim.exchange.locking import Release, release_nothing
 from shim.exchange.recall import Recalled
@@ -82,6 +83,9 @@ class Turn:
     """The last events, while what must be kept first is being kept."""
     broken: bool = False
     """Whether the upstream's stream broke: then nothing more is read from it."""
+    strides: bool = False
+    """Whether bytes are wanted, and no events: then what only goes on is told in strides."""
+    stride: Stride | None = None
 
     @property
     def fault(self) -> Fault | None:
@@ -104,6 +108,7 @@ class Turn:
 
     async def read(self) -> bytes | None:
         """The next of the same as bytes of a server-sent event stream, whole events only; None after the last."""
+        self.strides = True
         told = await self.tell()
         return None if told is None else encoded(told)
 
@@ -142,6 +147,10 @@ class Turn:
 
     def _read(self, payloads: list[str]) -> list[Told]:
         """The events of one read; `[DONE]` ends the response, and so does a fault, after what came before it."""
+        if self.stride is not None:
+            if len(payloads) == 1 and (event := self.stride.step(payloads[0])) is not None:
+                return [event]
+            self.stride = None
         told: list[Told] = []
         at, most = 0, len(payloads)
         try:
@@ -154,6 +163,8 @@ class Turn:
                     at += 1
         except Fault as fault:
             told += self._broken(fault)
+        if self.strides and most == 1:
+            self.stride = stride_of(self.reader, self.assembler)
         return told
 
     def _heard(self, payload: str) -> list[Event]:
