@@ -892,15 +892,22 @@ MUTANTS = [
     Mutant(
         "heartbeat-while-a-piece-is-sent",
         "http/stream.py",
-        "                        self._relaying = True\n",
+        "                self._relaying = True\n",
         "",
+        "tests/http/test_http_stream.py",
+    ),
+    Mutant(
+        "turn-s-failure-taken-for-a-departure",
+        "http/stream.py",
+        "            if self._relaying and isinstance(",
+        "            if isinstance(",
         "tests/http/test_http_stream.py",
     ),
     Mutant(
         "piece-overtakes-a-heartbeat",
         "http/stream.py",
-        "if self._beating.locked():\n                        async",
-        "if None:\n                        async",
+        "                if self._beat is not None:\n",
+        "                if None:\n",
         "tests/http/test_http_stream.py",
     ),
     Mutant(

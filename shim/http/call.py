@@ -68,6 +68,7 @@ class Call:
         code: The error code sent to the client.
         client: Who holds the slot in which this is answered; None if it needs none.
         connection: What the server tells besides; None if it is not ours.
+        outlet: The server's `send`, for pieces of a body after which more comes: once the head is out, nothing is done to them.
     """
 
     method: str
@@ -81,6 +82,7 @@ class Call:
     code: str | None = None
     client: str | None = field(default=None, repr=False)
     connection: Connection | None = None
+    outlet: Send | None = field(default=None, repr=False)
     _started: float = field(default_factory=monotonic)
 
     @classmethod
@@ -103,6 +105,7 @@ class Call:
 
         The result raises `ClientGone` where a server tells a broken connection by an `OSError`.
         """
+        self.outlet = send
 
         async def stamping(message: Message) -> None:
             if message["type"].endswith("http.response.start"):

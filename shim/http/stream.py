@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
-from shim.http.call import Call, ClientGone, stop
+from shim.http.call import SCOPE_KEY, Call, ClientGone, stop
 from shim.http.leaving import Leaving, cut_off
 from shim.http.replies import raw, safe_headers
 
@@ -68,7 +68,7 @@ class EventStream:
         self._turn = turn
         self._keepalive = keepalive_seconds
         self._leaving = leaving or Leaving()
-        self._beating = asyncio.Lock()  # held while a heartbeat is sent
+        self._beat: asyncio.Event | None = None  # a heartbeat is being sent, until this is set
         self._relaying = False  # whether a piece is, before which no heartbeat may slip in
         self._lost = False  # whether something that was made was not sent: then nothing may follow it
         self._last_sent = 0.0
@@ -77,35 +77,36 @@ class EventStream:
         """Send the headers, every piece, and the end; raises `ClientGone` at most."""
         headers = {**safe_headers(self._turn.headers), **SSE_HEADERS}
         await send({"type": "http.response.start", "status": 200, "headers": raw(headers)})
+        outlet = _outlet(scope, send)
         try:
-            async with self._heartbeats(send):
+            async with self._heartbeats(outlet):
                 # A task of its own: each piece would else be woken up through every layer around this one.
-                if not await asyncio.create_task(self._relay(send)):
+                if not await asyncio.create_task(self._relay(outlet)):
                     Call.of(scope).outcome = "broken"
         except asyncio.CancelledError:
             if self._lost or not self._leaving.takes_over():
                 raise
-            await self._put(await self._turn.cut_off(cut_off()), send)
+            await self._put(await self._turn.cut_off(cut_off()), outlet)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _relay(self, send: Send) -> bool:
         """Send every piece; whether the turn kept its promise never to raise."""
+        read, clock = self._turn.read, asyncio.get_running_loop().time
         try:
-            while (piece := await self._turn.read()) is not None:
-                try:
-                    if self._beating.locked():
-                        async with self._beating:
-                            await self._put(piece, send)
-                    else:
-                        self._relaying = True
-                        await self._put(piece, send)
-                        self._relaying = False
-                except asyncio.CancelledError:
-                    self._lost = True
-                    raise
-        except ClientGone:
+            while (piece := await read()) is not None:
+                self._relaying = True
+                if self._beat is not None:
+                    await self._beat.wait()
+                if piece:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                self._last_sent = clock()
+                self._relaying = False
+        except asyncio.CancelledError:
+            self._lost = self._lost or self._relaying
             raise
-        except Exception:
+        except Exception as error:
+            if self._relaying and isinstance(error, OSError | ClientGone):
+                raise ClientGone from error
             logger.exception("A turn failed after its headers; the stream ends here.")
             return False
         else:
@@ -114,8 +115,12 @@ class EventStream:
             self._relaying = True  # no heartbeat begins any more
 
     async def _put(self, piece: bytes, send: Send) -> None:
-        if piece:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        """Send what is no piece of the turn's."""
+        try:
+            if piece:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except OSError as error:
+            raise ClientGone from error
         self._last_sent = asyncio.get_running_loop().time()
 
     @contextlib.asynccontextmanager
@@ -123,23 +128,35 @@ class EventStream:
         if not self._keepalive:
             yield
             return
-        beating = asyncio.create_task(self._beat(send))
+        beating = asyncio.create_task(self._keep_alive(send))
         try:
             yield
         finally:
             await stop(beating)
 
-    async def _beat(self, send: Send) -> None:
+    async def _keep_alive(self, send: Send) -> None:
         clock = asyncio.get_running_loop().time
         self._last_sent = clock()
         while True:
             await asyncio.sleep(self._last_sent + self._keepalive - clock())
-            if self._relaying or self._beating.locked():
+            if self._relaying:
                 self._last_sent = clock()  # a slow client is not silence; do not queue up behind the piece
             elif clock() - self._last_sent >= self._keepalive:
-                async with self._beating:
-                    try:
-                        await self._put(self._turn.heartbeat(), send)
-                    except asyncio.CancelledError:
-                        self._lost = True
-                        raise
+                await self._send_beat(send)
+
+    async def _send_beat(self, send: Send) -> None:
+        self._beat = sent = asyncio.Event()
+        try:
+            await self._put(self._turn.heartbeat(), send)
+        except asyncio.CancelledError:
+            self._lost = True
+            raise
+        finally:
+            self._beat = None
+            sent.set()
+
+
+def _outlet(scope: Scope, send: Send) -> Send:
+    """Where pieces go, once the head is out: straight to the server, if it is known."""
+    call = cast("Call | None", scope.get(SCOPE_KEY))
+    return send if call is None or call.outlet is None else call.outlet

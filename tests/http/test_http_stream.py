@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from http_fakes import FakeTurn, post, raw_request, soon
 
-from shim.http.call import Call, ClientGone
+from shim.http.call import SCOPE_KEY, Call, ClientGone
 from shim.http.stream import EventStream
 
 STREAM = {"model": "gpt-5", "stream": True}
@@ -214,6 +214,49 @@ async def test_a_send_that_fails_means_that_the_client_is_gone():
     _, stamped = call_with(send)
     with pytest.raises(ClientGone):
         await EventStream(turn, 15)({}, None, stamped)
+
+
+async def test_pieces_go_straight_to_the_server_and_the_call_knows_how_far_the_answer_has_come():
+    async def send(message):
+        sent.append(message)
+        if message.get("body") == b"data: 0\n\n":
+            assert not call.complete
+
+    async def between(message):
+        passed.append(message["type"])
+        await stamped(message)
+
+    sent, passed = [], []
+    call, stamped = call_with(send)
+    await EventStream(FakeTurn(b"data: 0\n\n"), 0)({SCOPE_KEY: call}, None, between)
+    assert [message.get("body") for message in sent] == [None, b"data: 0\n\n", b""]
+    assert passed == ["http.response.start", "http.response.body"]
+    assert (call.status, call.complete) == (200, True)
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_server_that_fails_to_send_a_heartbeat_has_lost_the_client(known, caplog):
+    async def send(message):
+        if message.get("body"):
+            raise OSError("connection lost")
+
+    turn = FakeTurn()
+    turn.script, turn.beats_wanted = (turn.enough_beats,), 1
+    call, stamped = call_with(send)
+    await soon(EventStream(turn, 0.001)({SCOPE_KEY: call} if known else {}, None, stamped))
+    assert caplog.text == ""
+
+
+async def test_a_turn_that_fails_like_a_lost_connection_is_no_lost_connection(caplog):
+    async def send(message):
+        pass
+
+    call, stamped = call_with(send)
+    await EventStream(FakeTurn(b"data: 0\n\n", OSError("broken promise")), 0)(
+        {SCOPE_KEY: call}, None, stamped
+    )
+    assert call.outcome == "broken"
+    assert "broken promise" in caplog.text
 
 
 async def test_cancelling_the_answer_from_outside_ends_the_work_and_leaks_no_task():
