@@ -396,6 +396,20 @@ MUTANTS = [
         "tests/http/test_http_logs.py::test_a_model_s_name_cannot_forge_a_line_or_a_word",
     ),
     Mutant(
+        "line-kept-from-who-listens-too",
+        "http/logs.py",
+        "    if len(hear) != 1 or",
+        "    if not hear or",
+        "tests/http/test_http_logs.py::test_a_line_is_the_same_whoever_else_listens",
+    ),
+    Mutant(
+        "line-past-its-filter",
+        "http/logs.py",
+        "if writer.filters or",
+        "if",
+        "tests/http/test_http_logs.py::test_a_filter_hears_of_requests",
+    ),
+    Mutant(
         "escapes-in-tracebacks",
         "http/logs.py",
         'map(_one_line, self.formatException(record.exc_info).split("\\n"))',
@@ -545,8 +559,8 @@ MUTANTS = [
     Mutant(
         "unread-body-hides-the-leaving",
         "http/call.py",
-        "and not self.connection.more_body:",
-        "and self.connection:",
+        "and not connection.more_body:",
+        "and connection:",
         "tests/http/test_http_stream.py::test_a_body_that_nobody_wants_is_received_so_that_the_client_s_leaving_is_heard",
     ),
     # -- the list of instruments

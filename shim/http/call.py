@@ -170,8 +170,9 @@ class Call:
 
     def _watch(self, receive: Receive, left: Callable[[], None]) -> Callable[[], object]:
         """Have the client's departure told; returns what ends that."""
-        if self.connection is not None and self.received:
-            return self.connection.watch(left)
+        connection = self.connection
+        if connection is not None and not connection.more_body:
+            return connection.watch(left)
 
         def ended(departure: asyncio.Task[None]) -> None:
             if not departure.cancelled():

@@ -61,8 +61,9 @@ class HeadBounds:
             ClientFault: 414 or 431.
         """
         path: bytes = scope.get("raw_path") or scope["path"].encode()
-        query: bytes = scope.get("query_string", b"")
-        if len(path) + len(query) + bool(query) > self.url_bytes:
+        if query := scope.get("query_string"):
+            path += b"?" + query
+        if len(path) > self.url_bytes:
             message = f"The URL is too long: it may have {self.url_bytes:,} bytes."
             raise ClientFault(message, status=414, code="url_too_long")
         headers = scope["headers"]

@@ -54,6 +54,17 @@ class Lines(logging.Handler):
         except Exception:  # noqa: BLE001 -- as every handler does
             self.handleError(record)
             return
+        self._say(line)
+
+    def say(self, line: str) -> None:
+        """Write a line of which there is no record, after those that wait."""
+        self.acquire()
+        try:
+            self._say(line)
+        finally:
+            self.release()
+
+    def _say(self, line: str) -> None:
         data = f"{line}\n".encode(errors="backslashreplace")
         if len(self._waiting) >= MOST_LINES or (
             self._waiting and self._waiting_bytes + len(data) > MOST_BYTES

@@ -16,6 +16,7 @@ from itertools import compress, islice, repeat
 from operator import is_not
 from typing import TYPE_CHECKING, Any
 
+from shim.ambient import Ambient
 from shim.http.leaving import PROBES
 from shim.http.lines import Lines, to_standard_error
 
@@ -34,7 +35,8 @@ _SHORT_PLAIN = re.compile(rf"[A-Za-z0-9_.:/@+,>-]{{1,{MAX_WORD}}}")
 _LEAD = frozenset({"method", "path", "status", "outcome"})
 """The fields of a line that come first, without their names."""
 
-access = logging.getLogger("shim.access")
+access, _shim = logging.getLogger("shim.access"), logging.getLogger("shim")
+_now = Ambient().now
 
 
 def configure_logging(settings: Settings) -> None:
@@ -81,12 +83,27 @@ def _is_news(record: logging.LogRecord) -> bool:
 def log_call(call: Call) -> None:
     """Write the line of a request that has ended."""
     level = logging.DEBUG if call.path in PROBES else logging.INFO  # else they would drown all others
-    if access.isEnabledFor(level):
-        fields = call_fields(call)
-        # Made here, as the logger would look up where in the code this is, which no line says.
-        record = logging.LogRecord(access.name, level, "", 0, call_line(fields), None, None)
-        vars(record)["fields"] = fields
-        access.handle(record)
+    if not access.isEnabledFor(level):
+        return
+    fields = call_fields(call)
+    if level == logging.INFO and (lines := _sole_writer()) is not None:
+        lines.say(_for_people(_now(), call_line(fields)))
+        return
+    # Made here, as the logger would look up where in the code this is, which no line says.
+    record = logging.LogRecord(access.name, level, "", 0, call_line(fields), None, None)
+    vars(record)["fields"] = fields
+    access.handle(record)
+
+
+def _sole_writer() -> Lines | None:
+    """Who alone hears of requests, and writes lines for people, if that is all: then no record is made of what they say."""
+    hear = (*access.handlers, *_shim.handlers)
+    if len(hear) != 1 or _shim.propagate or not access.propagate or access.filters:
+        return None
+    (writer,) = hear
+    if type(writer) is not Lines or type(writer.formatter) is not TextFormatter:
+        return None
+    return None if writer.filters or writer.level > logging.INFO else writer
 
 
 def call_fields(call: Call) -> dict[str, Any]:
@@ -147,14 +164,17 @@ def _clock(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).astimezone().strftime("%H:%M:%S")
 
 
+def _for_people(second: int, message: str, level: str = "") -> str:
+    return f"{_clock(second)} {level}{_one_line(message)}"
+
+
 class TextFormatter(logging.Formatter):
     """One line per record, for people; a traceback follows indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Time, level if it matters, and message."""
-        clock = _clock(int(record.created))
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
-        line = f"{clock} {level}{_one_line(record.getMessage())}"
+        line = _for_people(int(record.created), record.getMessage(), level)
         if record.exc_info:
             said = map(_one_line, self.formatException(record.exc_info).split("\n"))
             line += "\n" + "\n".join(f"    {one}" for one in said)

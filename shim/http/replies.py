@@ -141,6 +141,8 @@ def upgrade_refused() -> Response:
 
 def safe_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """`headers` as they may be sent: valid names, Latin-1 values in one line, bounded, none that are ours."""
+    if not headers:
+        return {}
     named = {name.lower(): _safe_value(value) for name, value in headers.items() if _TOKEN.fullmatch(name)}
     return {name: value for name, value in named.items() if name not in OWN_HEADERS}
 

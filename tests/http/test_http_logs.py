@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 
 import pytest
 from http_fakes import FakeTurn
@@ -10,6 +11,7 @@ from http_fakes import FakeTurn
 from shim.errors import ClientFault
 from shim.exchange import Summary
 from shim.http.call import Call
+from shim.http.lines import Lines
 from shim.http.logs import (
     LONGEST_VALUE,
     MOST_NOTES,
@@ -18,6 +20,7 @@ from shim.http.logs import (
     call_fields,
     call_line,
     configure_logging,
+    log_call,
     word,
 )
 from shim.settings import Settings
@@ -205,3 +208,67 @@ def test_logging_is_configured_once_however_often_it_is_asked_for(
     logging.getLogger("shim.http").warning("loud")
     assert capsys.readouterr().err.count("loud") == 1
     assert "quiet" not in capsys.readouterr().err
+
+
+@pytest.fixture
+def written(restored_loggers):
+    """The access log's handler as `configure_logging` sets it, and what comes out of it since the last time."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    handler = Lines(writing)
+    handler.setFormatter(TextFormatter())
+    logger = logging.getLogger("shim")
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+
+    def new():
+        try:
+            return os.read(reading, 65536).decode()
+        except BlockingIOError:
+            return ""
+
+    yield handler, new
+    os.close(reading)
+    os.close(writing)
+
+
+def only(handler):
+    """Leave no other handler, such as pytest's own."""
+    logging.getLogger("shim").handlers[:] = [handler]
+
+
+def test_a_line_is_the_same_whoever_else_listens(written, monkeypatch):
+    handler, new = written
+    only(handler)
+    monkeypatch.setattr("shim.http.logs._clock", lambda _: "12:00:00")
+    call = Call("POST", "/v1/responses", status=200, summary=SUMMARY)
+    monkeypatch.setattr(Call, "elapsed_ms", 7)
+    log_call(call)
+    alone = new()
+    assert alone.startswith("12:00:00 POST /v1/responses 200 completed model=gpt-5 ")
+    other = logging.StreamHandler(io.StringIO())
+    for logger in (logging.getLogger("shim"), logging.getLogger("shim.access")):
+        logger.addHandler(other)
+        log_call(call)
+        logger.removeHandler(other)
+        assert new() == alone
+    assert other.stream.getvalue().count("POST /v1/responses 200 completed") == 2
+
+
+@pytest.mark.parametrize("where", ["handler", "logger"])
+def test_a_filter_hears_of_requests(written, where):
+    handler, new = written
+    only(handler)
+    filtered = handler if where == "handler" else logging.getLogger("shim.access")
+    filtered.addFilter(nothing := lambda _: False)
+    log_call(Call("POST", "/v1/responses", status=200))
+    filtered.removeFilter(nothing)
+    assert new() == ""
+
+
+def test_a_handler_for_worse_hears_of_no_request(written):
+    handler, new = written
+    only(handler)
+    handler.setLevel(logging.WARNING)
+    log_call(Call("POST", "/v1/responses", status=200))
+    assert new() == ""
