@@ -2496,7 +2496,7 @@ MUTANTS = [
     Mutant(
         "line-lost-to-another-process",
         "http/lines.py",
-        "            except BlockingIOError:\n                return\n",
+        "        except BlockingIOError:\n            return 0\n",
         "",
         "tests/http/test_http_lines.py::test_room_that_another_process_takes_first_is_not_waited_for",
     ),

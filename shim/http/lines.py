@@ -66,6 +66,10 @@ class Lines(logging.Handler):
 
     def _say(self, line: str) -> None:
         data = f"{line}\n".encode(errors="backslashreplace")
+        if not self._waiting and len(data) <= AT_ONCE and self._poll.poll(0):
+            data = data[self._written(data) :]
+            if not data:
+                return
         if len(self._waiting) >= MOST_LINES or (
             self._waiting and self._waiting_bytes + len(data) > MOST_BYTES
         ):
@@ -96,15 +100,21 @@ class Lines(logging.Handler):
         self._waiting.append(line)
         self._waiting_bytes += len(line)
 
+    def _written(self, line: bytes | memoryview) -> int:
+        """Write what is taken at once; how much of the line is done with, which a broken descriptor is with all of it."""
+        try:
+            return self._put(self._descriptor, line[:AT_ONCE])
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return len(line)
+
     def _write(self) -> None:
         while self._waiting and self._poll.poll(0):
             line = self._waiting[0]
-            try:
-                written = self._put(self._descriptor, line[:AT_ONCE])
-            except BlockingIOError:
+            written = self._written(line)
+            if not written:
                 return
-            except OSError:
-                written = len(line)
             self._waiting_bytes -= written
             if rest := memoryview(line)[written:]:  # no copy, however long the line
                 self._waiting[0] = rest
