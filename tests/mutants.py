@@ -873,8 +873,8 @@ MUTANTS = [
     Mutant(
         "plain-events-of-many-lines",
         "upstream/sse.py",
-        'if "\\n" not in "".join(events):',
-        "if events:",
+        ' and "\\n" not in "".join(events):',
+        ":",
         SSE,
     ),
     Mutant("plain-event-beyond-the-limit", "upstream/sse.py", "(END, 0, self._limit)", "(END)", SSE),
