@@ -177,7 +177,7 @@ class Answer(httpx.AsyncByteStream):
         self._waiting_bytes = self._counted_parts = 0
 
     def _check(self) -> None:
-        """One timer watches all reads: it ends the one that has waited too long, or looks again later."""
+        """One timer watches the head, then all reads: it ends what has taken too long, or looks again later."""
         self._watch = None
         if not self.head.done():
             self.fail(httpx.ReadTimeout("no answer in time"))
