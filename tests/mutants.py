@@ -1970,9 +1970,30 @@ MUTANTS = [
     Mutant(
         "depth-one-too-deep",
         "http/bodies.py",
-        "spare = max(0, PARSER_DEPTH - depth)",
-        "spare = max(0, PARSER_DEPTH - depth - 1)",
+        "else max(0, PARSER_DEPTH - depth)",
+        "else max(0, PARSER_DEPTH - depth - 1)",
         f"{HELD}::test_the_bound_on_nesting_is_exact_whatever_it_is",
+    ),
+    Mutant(
+        "depth-not-looked-at",
+        "http/bodies.py",
+        'body.count(b"{") <= depth',
+        'body.count(b"{") <= depth + 1',
+        f"{HELD}::test_the_bound_on_nesting_is_exact_whatever_it_is",
+    ),
+    Mutant(
+        "infinity-beside-text",
+        "http/bodies.py",
+        "frozenset({str, bool, int, type(None)})",
+        "frozenset({str, bool, int, type(None), float})",
+        "tests/http/test_http_bodies.py",
+    ),
+    Mutant(
+        "no-token-is-one",
+        "http/guards.py",
+        "        if not presented:\n",
+        "        if presented is None:\n",
+        "tests/http/test_http_guards.py",
     ),
     Mutant(
         "body-reaches-into-its-bound",

@@ -241,6 +241,14 @@ async def test_a_chat_body_is_forwarded_without_its_encoding(serve, upstream):
     assert upstream.forwarded[0][0] == b"{ }"
 
 
+async def test_encodings_in_several_headers_are_undone_in_their_order(serve, upstream):
+    packed = zlib.compress(gzip.compress(b"{ }"))
+    said = [("content-encoding", "gzip"), ("content-encoding", "deflate")]
+    async with serve() as client:
+        assert (await client.post("/chat/completions", content=packed, headers=said)).status_code == 200
+    assert upstream.forwarded[0][0] == b"{ }"
+
+
 @pytest.mark.parametrize(
     "kind",
     [
