@@ -136,8 +136,10 @@ class Connections(httpx.AsyncBaseTransport):
         try:
             way = target.way or self._way(target)
             head = head_of([*way.first, *call.lines, *way.last])
-            until = asyncio.get_running_loop().time() + seconds
-            connection = self._pool.kept(way.route) or await self._take(way.route, until)
+            connection = self._pool.kept(way.route)
+            loop = connection.loop if connection else asyncio.get_running_loop()
+            until = loop.time() + seconds
+            connection = connection or await self._take(way.route, until)
             kept = connection.served
             answer = await connection.ask(head, call.body, self._silence, until)
         except TRANSPORT_ERRORS as error:
