@@ -1038,7 +1038,7 @@ MUTANTS = [
         "            pass\n",
         STRIDES,
     ),
-    Mutant("stride-untold", "core/strides.py", "        self.told.append(text)\n", "", STRIDES),
+    Mutant("stride-untold", "core/strides.py", "        told.append(text)\n", "", STRIDES),
     Mutant(
         "stride-without-numbers",
         "core/strides.py",
@@ -1067,6 +1067,8 @@ MUTANTS = [
     Mutant(
         "run-of-several-lines", "core/runs.py", "data if data.isascii() else one_line(data)", "data", RUNS
     ),
+    Mutant("pieces-that-stay-many", "core/text.py", ">= JOINED_AT:", "< 0:", TEXT),
+    Mutant("pieces-told-twice", "core/text.py", "            self._loose.clear()\n", "", TEXT),
     Mutant("form-overlaps", "core/chunks.py", "start > end or ", "", PAYLOADS),
     Mutant(
         "form-not-probed",

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Protocol
 
 from shim.core.chunks import Kind
 from shim.core.runs import Frame
+from shim.core.text import Pieces
 from shim.wire.events import (
     AnnotationAdded,
     ContentDelta,
@@ -90,7 +91,7 @@ class Speech(Item):
     """An item in which a model says one thing bit by bit: in `text`, in a `frame` as long as more is told as it comes."""
 
     says: ClassVar[Kind]
-    text: list[str] = field(default_factory=list, init=False)
+    text: Pieces = field(default_factory=Pieces, init=False)
     frame: Frame | None = field(default=None, init=False)
 
 
@@ -203,7 +204,7 @@ class MessageBuilder(Speech):
         self._part_event("response.content_part.done", current)
         self.parts.append(current)
         self.part = self.frame = None
-        self.text, self.logprobs, self.annotations = [], [], []
+        self.text, self.logprobs, self.annotations = Pieces(), [], []
 
     def _text_done(self, part: OutputPart) -> None:
         if part["type"] == "refusal":

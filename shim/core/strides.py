@@ -18,6 +18,7 @@ from pydantic_core import from_json
 from shim.core.assembler import Assembler
 from shim.core.deltas import ChunkReader, size_of
 from shim.core.sse import one_line
+from shim.core.text import JOINED_AT, Pieces
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class Stride:
     back: str
     barred: re.Pattern[str] | None
     heard: list[str] | None
-    told: list[str]
+    told: Pieces
     around: tuple[str, str, str]
     padding: Callable[[int], str] | None
 
@@ -59,7 +60,10 @@ class Stride:
         self.reader.room -= size
         if self.heard is not None:
             self.heard.append(text)
-        self.told.append(text)
+        told = self.told.loose
+        told.append(text)
+        if len(told) >= JOINED_AT:
+            self.told.join()
         number = self.assembler.number
         self.assembler.number = number + 1
         front, middle, end = self.around

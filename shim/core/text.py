@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, assert_never
+from typing import Literal, Self, assert_never
 
 REPLACEMENT = "\ufffd"
+
+JOINED_AT = 32
+"""Pieces that are kept as they came."""
 
 
 def scrub(text: str) -> str:
@@ -47,6 +50,44 @@ class Joiner:
         """What is left: the sign of a lost half, or nothing."""
         held, self.held = self.held, ""
         return REPLACEMENT if held else ""
+
+
+class Pieces:
+    """Text said so far, piece by piece; `"".join` makes one of it.
+
+    A piece of some letters takes more than ten times their room, for as long as its stream is open: many at once are
+    what a thousand streams would mostly consist of. So they are joined, some at a time.
+
+    Attributes:
+        loose: Those that came last; whoever adds to them joins them in time.
+    """
+
+    __slots__ = ("_joined", "loose")
+
+    def __init__(self) -> None:
+        self._joined: list[str] = []
+        self.loose: list[str] = []
+
+    def append(self, piece: str) -> None:
+        """One more."""
+        self.loose.append(piece)
+        if len(self.loose) >= JOINED_AT:
+            self.join()
+
+    def __iadd__(self, pieces: Iterable[str]) -> Self:
+        self.loose += pieces
+        if len(self.loose) >= JOINED_AT:
+            self.join()
+        return self
+
+    def join(self) -> None:
+        """Make one of the loose ones."""
+        self._joined.append("".join(self.loose))
+        self.loose.clear()
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._joined
+        yield from self.loose
 
 
 def held_back(text: str, tag: str) -> int:

@@ -8,7 +8,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shim.core.jsonstrings import DEEPEST, LONGEST_PATH, StringScanner
-from shim.core.text import REPLACEMENT, SLICE, Joiner, TagSplitter, Unfence, held_back, scrub
+from shim.core.text import (
+    JOINED_AT,
+    REPLACEMENT,
+    SLICE,
+    Joiner,
+    Pieces,
+    TagSplitter,
+    Unfence,
+    held_back,
+    scrub,
+)
 
 
 def cuttings(text: str) -> list[list[str]]:
@@ -380,3 +390,15 @@ def test_text_that_is_no_json_breaks_the_scanner_and_nothing_else(text):
 
 def test_nothing_is_read_after_the_end():
     assert scanned(['{"a":"b"}', '{"a":"c"}'])[0] == {("a",): "b"}
+
+
+@given(st.lists(st.lists(st.text(max_size=3), max_size=2 * JOINED_AT), max_size=6))
+def test_pieces_say_what_was_said_and_are_few(said):
+    pieces = Pieces()
+    for texts in said:
+        if len(texts) == 1:
+            pieces.append(texts[0])
+        else:
+            pieces += texts
+    assert "".join(pieces) == "".join(pieces) == "".join(itertools.chain(*said))
+    assert len(list(pieces)) < JOINED_AT + len(said)
