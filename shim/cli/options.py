@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from pathlib import Path
@@ -114,6 +113,8 @@ def _assigned(assignments: tuple[str, ...]) -> dict[str, str]:
 def _check_known(name: str, source: str) -> None:
     if name in Settings.model_fields:
         return
+    import difflib  # noqa: PLC0415 -- for who mistypes
+
     close = difflib.get_close_matches(name, Settings.model_fields, n=1)
     fix = f"did you mean {close[0]}?" if close else f"one of: {', '.join(Settings.names())}."
     raise Problem(f"{source} has an unknown setting, {name}.", fix)

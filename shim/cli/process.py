@@ -8,6 +8,8 @@ from __future__ import annotations
 import gc
 import sys
 from contextlib import suppress
+from types import ModuleType, SimpleNamespace
+from typing import cast
 
 if sys.platform != "win32":
     import resource
@@ -20,22 +22,38 @@ SERVING = (10_000, 5, 2)
 that even a full collection is short; it must come often enough that memory does not grow (`python -m bench.growth`)."""
 
 
+SPARED = ("httpx._main", "python_multipart", "watchfiles")
+"""httpx's own program, starlette's forms, uvicorn's reloader."""
+
+LATER = ("brotli", "zstandard")
+"""With which httpx would decode answers: `shim.upstream` does. `shim.http.encodings` imports them once a body is so encoded."""
+
+STOOD_IN_FOR = {"logging.config": (), "uvicorn.supervisors": ("ChangeReload", "Multiprocess")}
+"""What uvicorn imports, and the names that it takes from it: for its own configuration of logs, and its own workers."""
+
 MOST_FILES = 65_536
 """Open files that are asked for: connections are files, and many systems begin with 1,024."""
 
 
 def lighten() -> None:
-    """Before anything large is imported."""
+    """Before anything large is imported: libraries do without what nothing here asks of them."""
     gc.set_threshold(*STARTING)
-    for spared in (
-        "httpx._main",
-        "watchfiles",
-    ):  # httpx's own program, and uvicorn's reloader: both do without
-        sys.modules.setdefault(spared, None)  # type: ignore[arg-type]
+    for name in (*SPARED, *LATER):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    for name, wanted in STOOD_IN_FOR.items():
+        sys.modules.setdefault(name, cast("ModuleType", SimpleNamespace(**dict.fromkeys(wanted))))
+
+
+def admit() -> None:
+    """Once the libraries are imported: what they were to do without, and is wanted by others."""
+    for name in LATER:
+        if sys.modules.get(name, sys) is None:
+            del sys.modules[name]
 
 
 def settle() -> None:
     """Once everything is imported, and clients may come."""
+    gc.collect()  # or what is garbage by now would be frozen, too
     gc.freeze()  # what is there will stay: the collector need not look at it again
     gc.set_threshold(*SERVING)
     open_many_files()

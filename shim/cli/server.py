@@ -11,7 +11,7 @@ import ssl
 import threading
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
@@ -19,7 +19,7 @@ from shim.ambient import monotonic
 from shim.cli.catalog import bad_base_url
 from shim.cli.options import authenticates
 from shim.cli.problem import Problem
-from shim.cli.process import settle
+from shim.cli.process import admit, settle
 from shim.hosts import is_loopback
 from shim.seal_keys import with_its_secrets
 from shim.settings import PREFIX
@@ -133,13 +133,13 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
         Problem: The settings do not go together; it says which and how to mend them.
     """
     from shim.http import create_app  # noqa: PLC0415 -- slow to import, and not needed to refuse a taken port
-    from shim.http.draining import DrainingProtocol  # noqa: PLC0415
     from shim.http.guards import Misconfigured  # noqa: PLC0415
     from shim.http.heads import BoundedProtocol  # noqa: PLC0415
     from shim.http.logs import log_once  # noqa: PLC0415
     from shim.store import open_store  # noqa: PLC0415
     from shim.upstream.urls import normalise_base_url  # noqa: PLC0415
 
+    admit()
     settings = with_named_secrets(settings)
     try:
         normalise_base_url(settings.base_url)
@@ -154,7 +154,7 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
         app,
         loop="auto",
         http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, limits=settings)),
-        ws=cast("type[asyncio.Protocol]", partial(DrainingProtocol, limits=settings)),
+        ws=cast("type[asyncio.Protocol]", partial(_web_socket, limits=settings)),
         ws_max_size=settings.max_body_bytes,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PONG_SECONDS,
@@ -171,6 +171,12 @@ def prepare(settings: Settings, opening: Opening | None = None) -> uvicorn.Confi
         ssl_ca_certs=settings.ssl_ca_certs,
         ssl_cert_reqs=ssl.CERT_REQUIRED if settings.ssl_ca_certs else ssl.CERT_NONE,
     )
+
+
+def _web_socket(**named: Any) -> asyncio.Protocol:
+    from shim.http.draining import DrainingProtocol  # noqa: PLC0415 -- a library of its own, which many never need
+
+    return DrainingProtocol(**named)
 
 
 def with_named_secrets(settings: Settings) -> Settings:

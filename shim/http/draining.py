@@ -18,6 +18,7 @@ from websockets.exceptions import SecurityError
 
 from shim.errors import ClientFault
 from shim.http.heads import headers_too_large
+from shim.http.leaving import GOING_AWAY
 from shim.http.replies import raw_refusal
 from shim.http.unread import Unread
 
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 MOST_FRAGMENTS = 4096
 """Fragments of a message that are held one by one: each costs more than what is in it, and they may be empty."""
-
-GOING_AWAY = "shim.going_away"
-"""The type of the message that tells the application that the server stops."""
 
 
 class DrainingProtocol(WebSocketsSansIOProtocol):

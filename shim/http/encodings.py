@@ -9,9 +9,6 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-import brotli  # type: ignore[import-untyped]
-import zstandard
-
 from shim.errors import ClientFault
 
 if TYPE_CHECKING:
@@ -82,7 +79,7 @@ def _counted(name: str, pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
             if size > limit:
                 raise too_large(limit, "decompressed")
             yield piece
-    except (_Broken, zlib.error, brotli.error, zstandard.ZstdError) as error:
+    except (_Broken, zlib.error) as error:
         message = f"The request body could not be decoded: it is not valid {name}, or incomplete."
         raise ClientFault(message) from error
 
@@ -134,27 +131,37 @@ def _flushed(decoder: zlib._Decompress) -> Iterator[bytes]:
 
 
 def _unbrotli(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    import brotli  # type: ignore[import-untyped]  # noqa: PLC0415 -- few send it
+
     decoder = brotli.Decompressor()
-    for piece in pieces:
-        output = decoder.process(piece, output_buffer_limit=PIECE_BYTES)
-        while output:
-            yield output
-            output = decoder.process(b"", output_buffer_limit=PIECE_BYTES)
+    try:
+        for piece in pieces:
+            output = decoder.process(piece, output_buffer_limit=PIECE_BYTES)
+            while output:
+                yield output
+                output = decoder.process(b"", output_buffer_limit=PIECE_BYTES)
+    except brotli.error as error:
+        raise _Broken from error
     if not decoder.is_finished():
         raise _Broken
 
 
 def _unzstd(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """One or more zstd frames (RFC 8878, section 3)."""
+    import zstandard  # noqa: PLC0415 -- few send it
+
     decompressor = zstandard.ZstdDecompressor()
     decoder = decompressor.decompressobj()
-    for piece in pieces:
-        rest = piece
-        while rest:
-            if decoder.eof:
-                decoder = decompressor.decompressobj()
-            yield decoder.decompress(rest)
-            rest = decoder.unused_data
+    try:
+        for piece in pieces:
+            rest = piece
+            while rest:
+                if decoder.eof:
+                    decoder = decompressor.decompressobj()
+                yield decoder.decompress(rest)
+                rest = decoder.unused_data
+    except zstandard.ZstdError as error:
+        raise _Broken from error
     if not decoder.eof:
         raise _Broken
 

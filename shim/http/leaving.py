@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SHUTTING_DOWN = "The server is shutting down; try again in a moment."
 CUT_OFF = "The server was shut down before the response was complete."
 
+GOING_AWAY = "shim.going_away"
+"""The type of the message that tells a WebSocket's application that the server stops."""
+
 PROBES = frozenset({"/healthz", "/readyz"})
 """What load balancers ask every few seconds; answered to the end."""
 

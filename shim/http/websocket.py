@@ -24,8 +24,7 @@ from shim.errors import ClientFault, Fault
 from shim.exchange.connection import ConnectionTurns, LocalTurns
 from shim.http.bodies import bounded_object
 from shim.http.call import Call, ClientGone, stop
-from shim.http.draining import GOING_AWAY
-from shim.http.leaving import Leaving, cut_off, shutting_down
+from shim.http.leaving import GOING_AWAY, Leaving, cut_off, shutting_down
 from shim.http.logs import log_call
 from shim.http.messages import Create, Steer, error_event, lane_of, read_message, steer_failed
 from shim.http.replies import internal_fault

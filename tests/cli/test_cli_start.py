@@ -7,11 +7,11 @@ import tempfile
 
 import pytest
 
-LISTED = "import sys; print(*sys.modules, sep='\\n')"
+LISTED = "import sys; print(*(name for name, module in sys.modules.items() if module), sep='\\n')"
 
 STARTED = """
 import asyncio, sys
-from shim.cli import process, server
+from shim.cli import process
 process.lighten()
 import shim.cli.serve
 from shim.settings import Settings
@@ -74,6 +74,21 @@ def test_an_endpoint_without_a_store_loads_no_database():
 
 def test_httpx_comes_without_its_own_program(up_to_date):
     assert not modules(STARTED, up_to_date) & {"rich", "pygments"}
+
+
+def test_an_endpoint_loads_neither_what_few_requests_need_nor_what_libraries_offer_besides(up_to_date):
+    rare = {"brotli", "zstandard", "websockets", "difflib"}
+    offered = {"multiprocessing", "logging.handlers", "python_multipart.multipart"}
+    assert not modules(STARTED, up_to_date) & (rare | offered)
+
+
+def test_what_was_kept_from_a_library_is_there_for_a_body_that_needs_it(up_to_date):
+    script = f"""{STARTED}
+from shim.http.encodings import decode
+import brotli, zstandard
+assert decode(zstandard.compress(brotli.compress(b"said")), ("br", "zstd"), 100) == b"said"
+"""
+    assert {"brotli", "zstandard"} <= modules(script, up_to_date)
 
 
 def test_the_application_leaves_its_hosts_collector_alone():
