@@ -1067,8 +1067,28 @@ MUTANTS = [
     Mutant(
         "run-of-several-lines", "core/runs.py", "data if data.isascii() else one_line(data)", "data", RUNS
     ),
-    Mutant("pieces-that-stay-many", "core/text.py", ">= JOINED_AT:", "< 0:", TEXT),
-    Mutant("pieces-told-twice", "core/text.py", "            self._loose.clear()\n", "", TEXT),
+    Mutant(
+        "pieces-that-stay-many",
+        "core/text.py",
+        "self.loose += pieces\n        if len(self.loose) >= JOINED_AT:",
+        "self.loose += pieces\n        if None:",
+        TEXT,
+    ),
+    Mutant(
+        "pieces-one-by-one-that-stay-many",
+        "core/text.py",
+        "self.loose.append(piece)\n        if len(self.loose) >= JOINED_AT:",
+        "self.loose.append(piece)\n        if None:",
+        TEXT,
+    ),
+    Mutant(
+        "pieces-of-strides-that-stay-many",
+        "core/strides.py",
+        "if len(told) >= JOINED_AT:",
+        "if None:",
+        STRIDES,
+    ),
+    Mutant("pieces-told-twice", "core/text.py", "        self.loose.clear()\n", "", TEXT),
     Mutant("form-overlaps", "core/chunks.py", "start > end or ", "", PAYLOADS),
     Mutant(
         "form-not-probed",

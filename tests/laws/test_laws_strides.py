@@ -13,6 +13,7 @@ from wireforms import forms, payloads
 from shim.core.deltas import ChunkReader
 from shim.core.sse import encode
 from shim.core.strides import Stride
+from shim.core.text import JOINED_AT
 
 tellings = st.builds(Telling, summary=st.booleans(), obfuscation=st.booleans())
 PLAIN = Telling()
@@ -130,3 +131,14 @@ async def pieces(played):
     """What `Turn.read` gives, piece by piece."""
     while (piece := await played.read()) is not None:
         yield piece
+
+
+def test_what_strides_told_is_kept_in_few_pieces():
+    played = turn(FakeChat([[chunk_of("a")]] * 10 * JOINED_AT))
+
+    async def read():
+        for _ in range(9 * JOINED_AT):
+            assert await played.read()
+        return list(played.assembler.speaking("text", None).text)
+
+    assert len(run(read())) < JOINED_AT + 10

@@ -402,3 +402,10 @@ def test_pieces_say_what_was_said_and_are_few(said):
             pieces += texts
     assert "".join(pieces) == "".join(pieces) == "".join(itertools.chain(*said))
     assert len(list(pieces)) < JOINED_AT + len(said)
+
+
+def test_pieces_that_come_one_by_one_stay_few():
+    pieces = Pieces()
+    for _ in range(10 * JOINED_AT):
+        pieces.append("a")
+    assert len(list(pieces)) < JOINED_AT + 10
