@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -343,7 +342,11 @@ def _has_password(name: str, value: Any) -> bool:
 def _filed() -> dict[str, Any]:
     """What the TOML file says, if there is one."""
     file = config_file()
-    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    import tomllib  # noqa: PLC0415 -- half a megabyte, and most have no such file
+
+    return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
 def _exported(names: Iterable[str]) -> dict[str, str]:

@@ -1053,7 +1053,7 @@ MUTANTS = [
         "data",
         STRIDES,
     ),
-    Mutant("stride-goes-on-elsewhere", "exchange/turn.py", "            self.stride = None\n", "", STRIDES),
+    Mutant("stride-goes-on-elsewhere", "exchange/turn.py", "        self.stride = None\n", "", STRIDES),
     Mutant(
         "silent-answer-without-items",
         "core/assembler.py",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +86,7 @@ def read_settings(
         return Settings(**{**options, **assigned})
     except ValidationError as error:
         raise _problem(error.errors()[0], options, assigned) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of the file, as whatever is wrong with a setting is told by pydantic
         raise Problem(f"{config_file()} is not valid TOML: {error}.", "mend that line.") from None
     except OSError as error:
         raise Problem(

@@ -82,31 +82,21 @@ class Run:
         return data if data.isascii() else one_line(data)
 
 
-Told = Event | Run | bytes
-"""What is told: an event, several as one, or one that is written already."""
+Told = Event | Run
+"""What is told: an event, or several as one."""
 
 
 def encoded(told: Sequence[Told]) -> bytes:
     """All of it as bytes of a server-sent event stream."""
-    if len(told) == 1:
-        return written(told[0])
-    return b"".join(map(written, told))
-
-
-def written(told: Told) -> bytes:
-    """One of them as bytes."""
-    if isinstance(told, bytes):
-        return told
-    return told.encoded() if isinstance(told, Run) else encode(told)
+    return b"".join([each.encoded() if isinstance(each, Run) else encode(each) for each in told])
 
 
 def one_by_one(told: Sequence[Told]) -> list[Event]:
-    """All of it, one event after the other; nothing that is written already."""
+    """All of it, one event after the other."""
     events: list[Event] = []
     for each in told:
         if isinstance(each, Run):
             events += each.events()
         else:
-            assert not isinstance(each, bytes)  # noqa: S101 -- who asks for events has none of these made
             events.append(each)
     return events

@@ -6,9 +6,10 @@ before the terminal event is told, so that a client that goes on at once finds i
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from shim.ambient import monotonic
 from shim.core.assembler import Assembler
@@ -21,6 +22,9 @@ from shim.exchange.recall import Recalled
 from shim.upstream import ChatStream
 from shim.wire.events import Event
 from shim.wire.response import Response, Usage
+
+Form = TypeVar("Form")
+"""In which what is told is wanted."""
 
 Keep = Callable[[Response], Awaitable[None]]
 """Stores a response that has ended, whatever its status; never raises."""
@@ -83,9 +87,8 @@ class Turn:
     """The last events, while what must be kept first is being kept."""
     broken: bool = False
     """Whether the upstream's stream broke: then nothing more is read from it."""
-    strides: bool = False
-    """Whether bytes are wanted, and no events: then what only goes on is told in strides."""
     stride: Stride | None = None
+    """What tells more of the same, as long as nothing else comes and bytes are wanted."""
 
     @property
     def fault(self) -> Fault | None:
@@ -106,35 +109,49 @@ class Turn:
         while (told := await self.tell()) is not None:
             yield one_by_one(told)
 
-    async def read(self) -> bytes | None:
+    def read(self) -> Coroutine[Any, Any, bytes | None]:
         """The next of the same as bytes of a server-sent event stream, whole events only; None after the last."""
-        self.strides = True
-        told = await self.tell()
-        return None if told is None else encoded(told)
+        return self._next(encoded)
 
-    async def tell(self) -> Sequence[Told] | None:
+    def tell(self) -> Coroutine[Any, Any, Sequence[Told] | None]:
         """What is told next, at first `created` and `in_progress`; None after the last, and where nothing is told at all."""
+        return self._next(tuple)
+
+    async def _next(self, form: Callable[[Sequence[Told]], Form]) -> Form | None:
+        """What is told next, in some form; as bytes it is told in strides where it only goes on."""
         assembler = self.assembler
         if assembler.state in _WAITING:
-            return assembler.start()
+            return form(assembler.start())
         told: Sequence[Told] = ()
         try:
             while not told:
                 payloads = None if self.broken else await self.chat.read()
                 if payloads is None:
+                    told = assembler.finish() if assembler.final is None else ()
                     break
-                if assembler.final is None:
-                    told = self._read(payloads)
-                    if self.summary.first_token_ms is None and assembler.output and assembler.final is None:
-                        self._notice()
-            if not told and assembler.final is None:
-                told = assembler.finish()
+                if self.stride is not None and len(payloads) == 1:
+                    event = self.stride.step(payloads[0])
+                    if event is not None:
+                        return event  # type: ignore[return-value]  # only bytes are told in strides
+                told = self._told(payloads, written=form is encoded)
         except Fault as fault:
             told = self._broken(fault) if assembler.final is None else ()
         if assembler.final is not None and self.summary.total_ms is None:
             await self._kept(told)
             self._notice()
-        return told or None
+        return form(told) if told else None
+
+    def _told(self, payloads: list[str], *, written: bool) -> Sequence[Told]:
+        """What is told of one read; where it is written at once, what only goes on after a single chunk is told in strides."""
+        self.stride = None
+        if self.assembler.final is not None:
+            return ()
+        told = self._read(payloads)
+        if self.summary.first_token_ms is None and self.assembler.output and self.assembler.final is None:
+            self._notice()
+        if written and len(payloads) == 1:
+            self.stride = stride_of(self.reader, self.assembler)
+        return told
 
     async def _kept(self, events: Sequence[Told]) -> None:
         """Keep the response, before its end, which is in `events`, is told."""
@@ -147,10 +164,6 @@ class Turn:
 
     def _read(self, payloads: list[str]) -> list[Told]:
         """The events of one read; `[DONE]` ends the response, and so does a fault, after what came before it."""
-        if self.stride is not None:
-            if len(payloads) == 1 and (event := self.stride.step(payloads[0])) is not None:
-                return [event]
-            self.stride = None
         told: list[Told] = []
         at, most = 0, len(payloads)
         try:
@@ -163,8 +176,6 @@ class Turn:
                     at += 1
         except Fault as fault:
             told += self._broken(fault)
-        if self.strides and most == 1:
-            self.stride = stride_of(self.reader, self.assembler)
         return told
 
     def _heard(self, payload: str) -> list[Event]:

@@ -42,6 +42,10 @@ class Connection(Protocol):
         """Call `told` as soon as the client has left; returns what ends that."""
         ...
 
+    def put(self, piece: bytes) -> bool:
+        """Send a piece of the answer's body, after which more comes; False if it has to be sent in the ordinary way."""
+        ...
+
 
 class ClientGone(Exception):
     """The client has closed its connection: there is nobody to answer."""

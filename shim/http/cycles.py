@@ -53,17 +53,23 @@ class Cycle(RequestResponseCycle):
         if self.disconnected:
             return
         if message["type"] == "http.response.body":
-            if self._chunking and message.get("more_body"):
-                if piece := message.get("body"):
-                    self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-                return
-            sent = self._head and self._ended(message)
+            sent = (self._head and self._ended(message)) or (
+                message.get("more_body") and self.put(message.get("body", b""))
+            )
         else:
             sent = message["type"] == "http.response.start" and self._begun(message)
         if not sent:
             self._chunking = False
             self.flush()
             await super().send(message)  # type: ignore[arg-type]
+
+    def put(self, piece: bytes) -> bool:
+        """Send a piece of a chunked body at once, if that can be; whether it was."""
+        if not self._chunking or self.flow.write_paused or self.disconnected:
+            return False
+        if piece:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        return True
 
     def flush(self) -> None:
         """Send the head that waits: its body does not come, or not with it."""

@@ -17,7 +17,7 @@ from shim.http.leaving import Leaving, cut_off
 from shim.http.replies import raw, safe_headers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from starlette.types import Receive, Scope, Send
 
@@ -77,11 +77,11 @@ class EventStream:
         """Send the headers, every piece, and the end; raises `ClientGone` at most."""
         headers = {**safe_headers(self._turn.headers), **SSE_HEADERS}
         await send({"type": "http.response.start", "status": 200, "headers": raw(headers)})
-        outlet = _outlet(scope, send)
+        outlet, put = _outlet(scope, send)
         try:
             async with self._heartbeats(outlet):
                 # A task of its own: each piece would else be woken up through every layer around this one.
-                if not await asyncio.create_task(self._relay(outlet)):
+                if not await asyncio.create_task(self._relay(outlet, put)):
                     Call.of(scope).outcome = "broken"
         except asyncio.CancelledError:
             if self._lost or not self._leaving.takes_over():
@@ -89,11 +89,14 @@ class EventStream:
             await self._put(await self._turn.cut_off(cut_off()), outlet)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _relay(self, send: Send) -> bool:
+    async def _relay(self, send: Send, put: Callable[[bytes], bool]) -> bool:
         """Send every piece; whether the turn kept its promise never to raise."""
         read, clock = self._turn.read, asyncio.get_running_loop().time
         try:
             while (piece := await read()) is not None:
+                if self._beat is None and put(piece):
+                    self._last_sent = clock()
+                    continue
                 self._relaying = True
                 if self._beat is not None:
                     await self._beat.wait()
@@ -156,7 +159,13 @@ class EventStream:
             sent.set()
 
 
-def _outlet(scope: Scope, send: Send) -> Send:
-    """Where pieces go, once the head is out: straight to the server, if it is known."""
+def _outlet(scope: Scope, send: Send) -> tuple[Send, Callable[[bytes], bool]]:
+    """Where pieces go, once the head is out: straight to the server, if it is known, and at once, if it is ours and they can."""
     call = cast("Call | None", scope.get(SCOPE_KEY))
-    return send if call is None or call.outlet is None else call.outlet
+    if call is None or call.outlet is None:
+        return send, _puts_nothing
+    return call.outlet, call.connection.put if call.connection else _puts_nothing
+
+
+def _puts_nothing(_: bytes) -> bool:
+    return False
