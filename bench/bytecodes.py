@@ -16,8 +16,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
-from contextlib import ExitStack
+from collections import Counter, defaultdict
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import CodeType, FrameType
@@ -112,13 +112,14 @@ def count(scenario: str, *, store: bool) -> list[Row]:
 def counted(shim: Served, pid: int, scenario: str, place: Path, *, store: bool) -> list[Row]:
     """Have the requests of a scenario counted."""
     host = urlsplit(shim.url)
-    connection = http.client.HTTPConnection(host.hostname or "", host.port, timeout=WAIT_SECONDS)
-    ask(connection, shim, scenario, WARM[scenario], store=store)
-    time.sleep(QUIET_SECONDS)
-    os.kill(pid, signal.SIGUSR1)
-    ask(connection, shim, scenario, COUNTED[scenario], store=store)
-    os.kill(pid, signal.SIGUSR2)
-    connection.close()
+    with closing(
+        http.client.HTTPConnection(host.hostname or "", host.port, timeout=WAIT_SECONDS)
+    ) as connection:
+        ask(connection, shim, scenario, WARM[scenario], store=store)
+        time.sleep(QUIET_SECONDS)
+        os.kill(pid, signal.SIGUSR1)
+        ask(connection, shim, scenario, COUNTED[scenario], store=store)
+        os.kill(pid, signal.SIGUSR2)
     deadline = time.monotonic() + WAIT_SECONDS
     while not place.exists():
         if time.monotonic() > deadline:
@@ -135,12 +136,14 @@ def package(name: str) -> str:
 
 def shown(scenario: str, rows: list[Row], most: int) -> str:
     """All of it, as text."""
-    packages: Counter[str] = Counter()
+    packages: defaultdict[str, float] = defaultdict(float)
     for name, bytecodes, _ in rows:
-        packages[package(name)] += bytecodes  # type: ignore[assignment]
+        packages[package(name)] += bytecodes
     total, calls = sum(row[1] for row in rows), sum(row[2] for row in rows)
     lines = [f"{scenario}: {total:,.0f} bytecodes and {calls:,.0f} calls each", ""]
-    lines += [f"{bytecodes:9,.0f}  {name}" for name, bytecodes in packages.most_common(12)]
+    lines += [
+        f"{packages[name]:9,.0f}  {name}" for name in sorted(packages, key=packages.__getitem__)[:-13:-1]
+    ]
     largest = sorted(rows, key=lambda row: -row[1])[:most]
     lines += ["", *(f"{bytecodes:9,.0f} {called:8.1f}  {name}" for name, bytecodes, called in largest)]
     return "\n".join(lines)

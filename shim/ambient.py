@@ -40,7 +40,7 @@ class Ambient:
         return f"{prefix}_{token()}"
 
     def padding(self, length: int) -> str:
-        """Random text that fills a delta of `length` characters up to a multiple of `PADDED_TO`."""
+        """Noise that fills a delta of `length` characters up to a multiple of `PADDED_TO`."""
         return next(_noise)[length % PADDED_TO :]
 
 

@@ -43,6 +43,7 @@ FORMS = f"{LAWS}::test_two_wire_forms_of_one_script_give_the_same_response"
 CHUNKS = "tests/laws/test_laws_chunks.py"
 PAYLOADS = "tests/laws/test_laws_forms.py"
 RUNS = "tests/laws/test_laws_runs.py"
+AHEAD = "tests/upstream/test_upstream_connections.py"
 STRIDES = "tests/laws/test_laws_strides.py"
 FAULTS = "tests/laws/test_laws_faults.py"
 TEXT = "tests/laws/test_laws_text.py"
@@ -510,8 +511,8 @@ MUTANTS = [
     Mutant(
         "early-answers-keep-the-connection",
         "http/call.py",
-        "and self.connection.more_body",
-        "and not self.connection",
+        "and not self.received\n",
+        "and self.received\n",
         f"{LINGERING}::test_a_client_that_sends_no_more_is_closed_within_the_time",
     ),
     Mutant(
@@ -559,8 +560,8 @@ MUTANTS = [
     Mutant(
         "unread-body-hides-the-leaving",
         "http/call.py",
-        "and not connection.more_body:",
-        "and connection:",
+        "if connection is not None and self.received:",
+        "if connection is not None:",
         "tests/http/test_http_stream.py::test_a_body_that_nobody_wants_is_received_so_that_the_client_s_leaving_is_heard",
     ),
     # -- the list of instruments
@@ -877,7 +878,13 @@ MUTANTS = [
         ":",
         SSE,
     ),
-    Mutant("plain-event-beyond-the-limit", "upstream/sse.py", "(END, 0, self._limit)", "(END)", SSE),
+    Mutant(
+        "plain-event-beyond-the-limit",
+        "upstream/sse.py",
+        "        if self._between and data.startswith(DATA) and data.endswith(END, 0, self._limit)",
+        "        if self._between and data.startswith(DATA) and data.endswith(END)",
+        SSE,
+    ),
     Mutant("plain-events-beyond-the-limit", "upstream/sse.py", "len(data) <= self._limit and", "", SSE),
     Mutant(
         "plain-event-of-nothing", "upstream/sse.py", "return [text] if text else []", "return [text]", SSE
@@ -911,10 +918,10 @@ MUTANTS = [
         "tests/http/test_http_stream.py",
     ),
     Mutant(
-        "turn-s-failure-taken-for-a-departure",
+        "departure-taken-for-a-failure",
         "http/stream.py",
-        "            if self._relaying and isinstance(",
-        "            if isinstance(",
+        "        except ClientGone:\n            raise\n",
+        "",
         "tests/http/test_http_stream.py",
     ),
     Mutant(
@@ -975,6 +982,13 @@ MUTANTS = [
         "        if not texts:",
         PAYLOADS,
     ),
+    Mutant(
+        "more-overtakes-half-a-text",
+        "core/deltas.py",
+        "elif not self._text.held and self._tags",
+        "elif self._tags",
+        PAYLOADS,
+    ),
     Mutant("more-overtakes-a-half", "core/deltas.py", "None if self._reasoning.held else ", "", PAYLOADS),
     Mutant("more-than-there-is-room-for", "core/deltas.py", "size <= self.room for", "size for", PAYLOADS),
     Mutant("more-takes-empty-texts", "core/chunks.py", "if not text or (", "if (", PAYLOADS),
@@ -1001,7 +1015,7 @@ MUTANTS = [
         "if texts:",
         PAYLOADS,
     ),
-    Mutant("run-without-numbers", "core/runs.py", "count(self.number)", "count(0)", RUNS),
+    Mutant("run-numbered-from-zero", "core/runs.py", "count(self.number)", "count(0)", RUNS),
     Mutant(
         "run-takes-no-numbers",
         "core/assembler.py",
@@ -1049,13 +1063,79 @@ MUTANTS = [
     Mutant(
         "stride-of-several-lines",
         "core/strides.py",
-        "data if data.isascii() else one_line(data)",
-        "data",
+        "return one_line(",
+        "return (",
         STRIDES,
+    ),
+    Mutant(
+        "only-payload-of-several-lines",
+        "upstream/sse.py",
+        'None if "\\r" in text or "\\n" in text',
+        'None if "\\r" in text',
+        SSE,
+    ),
+    Mutant("only-payload-with-cr", "upstream/sse.py", 'None if "\\r" in text or ', "None if ", SSE),
+    Mutant(
+        "only-payload-within-an-event",
+        "upstream/sse.py",
+        "if not (self._between and data",
+        "if not (data",
+        SSE,
+    ),
+    Mutant(
+        "only-payload-beyond-the-limit",
+        "upstream/sse.py",
+        "if not (self._between and data.startswith(DATA) and data.endswith(END, 0, self._limit)):",
+        "if not (self._between and data.startswith(DATA) and data.endswith(END)):",
+        SSE,
+    ),
+    Mutant("ahead-beyond-the-time", "upstream/http1.py", " or now >= self._until or len", " or len", AHEAD),
+    Mutant("ahead-beyond-the-bytes", "upstream/http1.py", " or len(data) > self._left_bytes:", ":", AHEAD),
+    Mutant(
+        "ahead-uncounted",
+        "upstream/http1.py",
+        "        self._left_bytes -= len(data)\n        self._asked",
+        "        self._asked",
+        AHEAD,
+    ),
+    Mutant(
+        "ahead-counts-as-silence",
+        "upstream/http1.py",
+        "        self._asked = now\n        return True",
+        "        return True",
+        AHEAD,
+    ),
+    Mutant(
+        "ahead-taken-twice",
+        "upstream/http1.py",
+        "        self._parts.clear()\n        self._left",
+        "        self._left",
+        AHEAD,
+    ),
+    Mutant(
+        "ahead-of-who-is-not-ready",
+        "exchange/turn.py",
+        "self._step(payload) if outlet.ready() else None",
+        "self._step(payload)",
+        STRIDES,
+    ),
+    Mutant(
+        "ahead-past-a-heartbeat",
+        "http/stream.py",
+        " and self._beat is None and",
+        " and",
+        "tests/http/test_http_stream.py",
+    ),
+    Mutant(
+        "ahead-counts-as-silence-of-ours",
+        "http/stream.py",
+        ").put(piece)\n        self._last_sent = self._clock()\n",
+        ").put(piece)\n",
+        "tests/http/test_http_stream.py",
     ),
     Mutant("stride-goes-on-elsewhere", "exchange/turn.py", "        self.stride = None\n", "", STRIDES),
     Mutant(
-        "silent-answer-without-items",
+        "silent-answer-tells",
         "core/assembler.py",
         "        if self.silent:\n            return\n",
         "",
@@ -1064,9 +1144,7 @@ MUTANTS = [
     Mutant(
         "run-in-a-part-that-ended", "core/items.py", "self.part = self.frame = None", "self.part = None", RUNS
     ),
-    Mutant(
-        "run-of-several-lines", "core/runs.py", "data if data.isascii() else one_line(data)", "data", RUNS
-    ),
+    Mutant("run-of-several-lines", "core/runs.py", "return one_line(", "return (", RUNS),
     Mutant(
         "pieces-that-stay-many",
         "core/text.py",
@@ -1385,13 +1463,6 @@ MUTANTS = [
         f"{LAWS}::test_the_bytes_of_the_stream_are_its_events_in_three_lines_each",
     ),
     Mutant("template-without-user", "core/echo.py", "    user=None,\n", "", NAIVE),
-    Mutant(
-        "template-shared",
-        "core/echo.py",
-        '        "metadata": {},\n',
-        "",
-        "tests/request/test_request_echo.py",
-    ),
     Mutant(
         "strictness-not-echoed",
         "core/echo.py",
@@ -1997,7 +2068,7 @@ MUTANTS = [
         f"{HELD}::test_the_bound_on_nesting_is_exact_whatever_it_is",
     ),
     Mutant(
-        "depth-not-looked-at",
+        "depth-looked-at-one-too-late",
         "http/bodies.py",
         'body.count(b"{") <= depth',
         'body.count(b"{") <= depth + 1',
@@ -2382,14 +2453,14 @@ MUTANTS = [
         "tests/upstream/test_upstream_client.py",
     ),
     Mutant(
-        "comments-without-end",
+        "body-without-end",
         "upstream/http1.py",
-        "        self._left_bytes -= len(data)\n",
-        "",
+        "        self._left_bytes -= len(data)\n        if self._left_bytes",
+        "        if self._left_bytes",
         f"{ANSWERS}::test_an_answer_that_is_passed_through_is_bounded_too",
     ),
     Mutant(
-        "comments-without-end-decompressed",
+        "decompressed-body-without-end",
         "upstream/decoding.py",
         "        self._left_bytes -= len(data)\n",
         "",

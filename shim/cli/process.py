@@ -26,7 +26,8 @@ SPARED = ("httpx._main", "python_multipart", "watchfiles")
 """httpx's own program, starlette's forms, uvicorn's reloader."""
 
 LATER = ("brotli", "zstandard")
-"""With which httpx would decode answers: `shim.upstream` does. `shim.http.encodings` imports them once a body is so encoded."""
+"""httpx would decode answers with them, which `shim.upstream.decoding` declines; `shim.http.encodings` imports them once a
+request's body is so encoded."""
 
 STOOD_IN_FOR = {"logging.config": (), "uvicorn.supervisors": ("ChangeReload", "Multiprocess")}
 """What uvicorn imports, and the names that it takes from it: for its own configuration of logs, and its own workers."""
@@ -47,7 +48,7 @@ def lighten() -> None:
 def admit() -> None:
     """Once the libraries are imported: what they were to do without, and is wanted by others."""
     for name in LATER:
-        if sys.modules.get(name, sys) is None:
+        if name in sys.modules and sys.modules[name] is None:
             del sys.modules[name]
 
 

@@ -259,7 +259,7 @@ class ChunkReader:
             call = self._find(Entry(index_of(form.place), "", "", ""))
             if call is not None and not call.joiner.held:
                 self._steady = form, None, call
-        elif not (self._logprobs or self._text.held) and self._tags.is_steady():
+        elif not self._text.held and self._tags.is_steady():
             self._steady = form, self._tags.barred(), None
         return self._steady
 

@@ -19,16 +19,8 @@ def response_template(request: CreateResponse, body: Json, response_id: str, cre
         response_id: `resp_...`.
         created_at: Unix seconds.
     """
-    response: Response = {
-        **_UNSAID,
-        "id": response_id,
-        "created_at": created_at,
-        "output": [],
-        "reasoning": {"effort": None, "summary": None},
-        "text": {"format": {"type": "text"}, "verbosity": "medium"},
-        "tools": [],
-        "metadata": {},
-    }
+    response = _unsaid()
+    response["id"], response["created_at"] = response_id, created_at
     for name in request.model_fields_set:
         if name in _ECHOED and (value := getattr(request, name)) is not None:
             echo = _ECHOES.get(name)
@@ -36,44 +28,46 @@ def response_template(request: CreateResponse, body: Json, response_id: str, cre
     return response
 
 
-_UNSAID = Response(
-    id="",
-    object="response",
-    created_at=0,
-    status="in_progress",
-    background=False,
-    completed_at=None,
-    error=None,
-    frequency_penalty=0.0,
-    incomplete_details=None,
-    instructions=None,
-    max_output_tokens=None,
-    max_tool_calls=None,
-    model="",
-    output=[],
-    parallel_tool_calls=True,
-    presence_penalty=0.0,
-    previous_response_id=None,
-    prompt_cache_key=None,
-    prompt_cache_retention=None,
-    reasoning=ReasoningEcho(effort=None, summary=None),
-    safety_identifier=None,
-    service_tier="auto",
-    store=True,
-    temperature=1.0,
-    text=TextEcho(format={"type": "text"}, verbosity="medium"),
-    tool_choice="auto",
-    tools=[],
-    top_logprobs=0,
-    top_p=1.0,
-    truncation="disabled",
-    usage=None,
-    user=None,
-    metadata={},
-)
-"""The response to a request that says nothing. What can be changed in it is made anew for each."""
+def _unsaid() -> Response:
+    """The response to a request that says nothing, new each time: what is in it may be changed."""
+    return Response(
+        id="",
+        object="response",
+        created_at=0,
+        status="in_progress",
+        background=False,
+        completed_at=None,
+        error=None,
+        frequency_penalty=0.0,
+        incomplete_details=None,
+        instructions=None,
+        max_output_tokens=None,
+        max_tool_calls=None,
+        model="",
+        output=[],
+        parallel_tool_calls=True,
+        presence_penalty=0.0,
+        previous_response_id=None,
+        prompt_cache_key=None,
+        prompt_cache_retention=None,
+        reasoning=ReasoningEcho(effort=None, summary=None),
+        safety_identifier=None,
+        service_tier="auto",
+        store=True,
+        temperature=1.0,
+        text=TextEcho(format={"type": "text"}, verbosity="medium"),
+        tool_choice="auto",
+        tools=[],
+        top_logprobs=0,
+        top_p=1.0,
+        truncation="disabled",
+        usage=None,
+        user=None,
+        metadata={},
+    )
 
-_ECHOED = frozenset(_UNSAID) & frozenset(CreateResponse.model_fields)
+
+_ECHOED = frozenset(_unsaid()) & frozenset(CreateResponse.model_fields)
 
 
 def _reasoning(given: ReasoningConfig) -> ReasoningEcho:

@@ -184,11 +184,9 @@ class _Options:
     def put_all(self, chat: ChatRequest, toolbox: Toolbox, chosen: Choice) -> None:
         if self.profile.stream_usage:
             chat["stream_options"] = StreamUsage(include_usage=True)
-        if toolbox.by_key:
-            self._put_tools(chat, toolbox, chosen)
-        if not self.request.model_fields_set.isdisjoint(
-            _CHOSEN
-        ):  # most requests leave all of it to the model
+        self._put_tools(chat, toolbox, chosen)
+        # Most requests leave all of this to the model.
+        if not self.request.model_fields_set.isdisjoint(_CHOSEN):
             self._put_format(chat, forced=chosen.forced and "tools" in chat)
             self._put_sampling(chat)
             self._put_logprobs(chat)

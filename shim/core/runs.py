@@ -1,14 +1,14 @@
 """Runs: deltas of one part that differ in nothing but their text, told together.
 
 What a model says comes in many small pieces, and each is an event of its own. Those of one read are made and encoded
-at once here, around bytes that were made beforehand, which costs a fraction of one event after the other.
+at once here, around text that was made beforehand, which costs a fraction of one event after the other.
 
 Law: `Run.encoded` is what `shim.core.sse.encode` makes of `Run.events`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count, repeat
 from json.encoder import encode_basestring as as_json
@@ -70,16 +70,14 @@ class Run:
     def encoded(self) -> bytes:
         """The same as bytes of a server-sent event stream."""
         front, middle, end = self.frame.around()
-        numbered = zip(self.texts, count(self.number), self.paddings or repeat(None), strict=False)
-        if self.paddings is None:
-            events = [f"{front}{as_json(text)}{middle}{number}{end}}}\n\n" for text, number, _ in numbered]
-        else:
-            events = [
-                f'{front}{as_json(text)}{middle}{number}{end},"obfuscation":"{padding}"}}\n\n'
-                for text, number, padding in numbered
-            ]
-        data = "".join(events).encode()
-        return data if data.isascii() else one_line(data)
+        hidden: Iterable[str] = repeat("")
+        if self.paddings is not None:
+            hidden = (f',"obfuscation":"{padding}"' for padding in self.paddings)
+        events = [
+            f"{front}{as_json(text)}{middle}{number}{end}{padding}}}\n\n"
+            for text, number, padding in zip(self.texts, count(self.number), hidden, strict=False)
+        ]
+        return one_line("".join(events).encode())
 
 
 Told = Event | Run

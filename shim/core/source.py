@@ -15,4 +15,4 @@ class Source(Protocol):
         """An unguessable id: `prefix` and 50 hexadecimal digits."""
 
     def padding(self, length: int) -> str:
-        """Random ASCII letters that hide the length of a delta of `length` characters."""
+        """Noise that JSON writes as it is (letters, digits, `-` and `_`), and that hides the length of a delta."""

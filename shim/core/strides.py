@@ -66,10 +66,9 @@ class Stride:
             self.told.join()
         number = self.assembler.number
         self.assembler.number = number + 1
-        front, middle, end = self.around
+        before, middle, after = self.around
         hidden = f',"obfuscation":"{self.padding(len(text))}"' if self.padding else ""
-        data = f"{front}{as_json(text)}{middle}{number}{end}{hidden}}}\n\n".encode()
-        return data if data.isascii() else one_line(data)
+        return one_line(f"{before}{as_json(text)}{middle}{number}{after}{hidden}}}\n\n".encode())
 
 
 def stride_of(reader: ChunkReader, assembler: Assembler) -> Stride | None:

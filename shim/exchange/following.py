@@ -23,6 +23,7 @@ from pydantic_core import from_json, to_json
 
 from shim.core.sse import framed
 from shim.errors import Fault
+from shim.exchange.turn import Outlet
 from shim.store import ResponseStore, StoreFault
 from shim.store.records import TERMINAL, StoredEvent
 
@@ -100,6 +101,9 @@ class Following:
         self._here = here
         self._news: asyncio.Event | None = None
         self._waiting = self._over = False
+
+    def ahead(self, outlet: Outlet) -> None:
+        """Nothing is: what is stored is read page by page."""
 
     async def read(self) -> bytes | None:
         """The next whole server-sent events; None after the end of the response, its deletion, or with this process.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from shim.ambient import monotonic
 from shim.core.assembler import Assembler
@@ -25,6 +25,19 @@ from shim.wire.response import Response, Usage
 
 Form = TypeVar("Form")
 """In which what is told is wanted."""
+
+
+class Outlet(Protocol):
+    """Takes pieces of a stream without waiting."""
+
+    def ready(self) -> bool:
+        """Whether it can take one now."""
+        ...
+
+    def put(self, piece: bytes) -> None:
+        """Take one."""
+        ...
+
 
 Keep = Callable[[Response], Awaitable[None]]
 """Stores a response that has ended, whatever its status; never raises."""
@@ -111,14 +124,28 @@ class Turn:
 
     def read(self) -> Coroutine[Any, Any, bytes | None]:
         """The next of the same as bytes of a server-sent event stream, whole events only; None after the last."""
-        return self._next(encoded)
+        return self._next(encoded, self._step)
+
+    def ahead(self, outlet: Outlet) -> None:
+        """Have what is told in strides put out where it is made, as far as that can be, instead of given to who awaits `read`."""
+
+        def strode(payload: str) -> bool:
+            event = self._step(payload) if outlet.ready() else None
+            if event is None:
+                return False
+            outlet.put(event)
+            return True
+
+        self.chat.ahead(strode)
 
     def tell(self) -> Coroutine[Any, Any, Sequence[Told] | None]:
         """What is told next, at first `created` and `in_progress`; None after the last, and where nothing is told at all."""
         return self._next(tuple)
 
-    async def _next(self, form: Callable[[Sequence[Told]], Form]) -> Form | None:
-        """What is told next, in some form; as bytes it is told in strides where it only goes on."""
+    async def _next(
+        self, form: Callable[[Sequence[Told]], Form], step: Callable[[str], Form | None] | None = None
+    ) -> Form | None:
+        """What is told next, in some form; with `step` in strides where it only goes on."""
         assembler = self.assembler
         if assembler.state in _WAITING:
             return form(assembler.start())
@@ -129,11 +156,9 @@ class Turn:
                 if payloads is None:
                     told = assembler.finish() if assembler.final is None else ()
                     break
-                if self.stride is not None and len(payloads) == 1:
-                    event = self.stride.step(payloads[0])
-                    if event is not None:
-                        return event  # type: ignore[return-value]  # only bytes are told in strides
-                told = self._told(payloads, written=form is encoded)
+                if step is not None and len(payloads) == 1 and (one := step(payloads[0])) is not None:
+                    return one
+                told = self._told(payloads, strides=step is not None)
         except Fault as fault:
             told = self._broken(fault) if assembler.final is None else ()
         if assembler.final is not None and self.summary.total_ms is None:
@@ -141,15 +166,19 @@ class Turn:
             self._notice()
         return form(told) if told else None
 
-    def _told(self, payloads: list[str], *, written: bool) -> Sequence[Told]:
-        """What is told of one read; where it is written at once, what only goes on after a single chunk is told in strides."""
+    def _step(self, payload: str) -> bytes | None:
+        """The event of a payload that only goes on, if a stride is under way."""
+        return None if self.stride is None else self.stride.step(payload)
+
+    def _told(self, payloads: list[str], *, strides: bool) -> Sequence[Told]:
+        """What is told of one read; what only goes on after a single chunk is told in strides, if it may be."""
         self.stride = None
         if self.assembler.final is not None:
             return ()
         told = self._read(payloads)
         if self.summary.first_token_ms is None and self.assembler.output and self.assembler.final is None:
             self._notice()
-        if written and len(payloads) == 1:
+        if strides and len(payloads) == 1:
             self.stride = stride_of(self.reader, self.assembler)
         return told
 

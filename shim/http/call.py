@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class Connection(Protocol):
-    """What our own server tells of a request besides ASGI."""
+    """What our own server does for a request besides ASGI."""
 
     @property
     def more_body(self) -> bool:
@@ -42,8 +42,12 @@ class Connection(Protocol):
         """Call `told` as soon as the client has left; returns what ends that."""
         ...
 
-    def put(self, piece: bytes) -> bool:
-        """Send a piece of the answer's body, after which more comes; False if it has to be sent in the ordinary way."""
+    def ready(self) -> bool:
+        """Whether a piece of the answer's body, after which more comes, can be put out without waiting."""
+        ...
+
+    def put(self, piece: bytes) -> None:
+        """Put one out."""
         ...
 
 
@@ -71,7 +75,7 @@ class Call:
         outcome: How it ended if the turn cannot know: `client_gone`, `cancelled`, `broken`.
         code: The error code sent to the client.
         client: Who holds the slot in which this is answered; None if it needs none.
-        connection: What the server tells besides; None if it is not ours.
+        connection: What the server does besides; None if it is not ours.
         outlet: The server's `send`, for pieces of a body after which more comes: once the head is out, nothing is done to them.
     """
 
@@ -137,7 +141,7 @@ class Call:
             headers.append((b"retry-after", DEFAULT_RETRY_AFTER))  # without it Codex gives up
         if (
             self.connection is not None
-            and self.connection.more_body
+            and not self.received
             and (b"connection", b"close") not in start.get("headers", ())
         ):
             headers.append((b"connection", b"close"))  # nobody will read the rest
@@ -175,7 +179,7 @@ class Call:
     def _watch(self, receive: Receive, left: Callable[[], None]) -> Callable[[], object]:
         """Have the client's departure told; returns what ends that."""
         connection = self.connection
-        if connection is not None and not connection.more_body:
+        if connection is not None and self.received:
             return connection.watch(left)
 
         def ended(departure: asyncio.Task[None]) -> None:

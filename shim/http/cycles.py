@@ -53,9 +53,10 @@ class Cycle(RequestResponseCycle):
         if self.disconnected:
             return
         if message["type"] == "http.response.body":
-            sent = (self._head and self._ended(message)) or (
-                message.get("more_body") and self.put(message.get("body", b""))
-            )
+            if message.get("more_body") and self._chunking:
+                self.put(message.get("body", b""))
+                return
+            sent = self._head and self._ended(message)
         else:
             sent = message["type"] == "http.response.start" and self._begun(message)
         if not sent:
@@ -63,13 +64,14 @@ class Cycle(RequestResponseCycle):
             self.flush()
             await super().send(message)  # type: ignore[arg-type]
 
-    def put(self, piece: bytes) -> bool:
-        """Send a piece of a chunked body at once, if that can be; whether it was."""
-        if not self._chunking or self.flow.write_paused or self.disconnected:
-            return False
+    def ready(self) -> bool:
+        """Whether a piece of a chunked body can go out without waiting."""
+        return self._chunking and not (self.flow.write_paused or self.disconnected)
+
+    def put(self, piece: bytes) -> None:
+        """Send a piece of a chunked body."""
         if piece:
             self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-        return True
 
     def flush(self) -> None:
         """Send the head that waits: its body does not come, or not with it."""

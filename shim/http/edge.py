@@ -87,9 +87,9 @@ class Edge:
             await self._refuse(internal_fault(call.request_id), scope, receive, send)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        direct = self._direct.get((scope.get("method"), scope["path"]))
-        if direct is not None and not scope.get("root_path"):
-            await direct(scope, receive, send)
+        endpoint = self._direct.get((scope.get("method"), scope["path"]))
+        if endpoint is not None and not scope.get("root_path"):
+            await endpoint(scope, receive, send)
         elif preflight := self._pages.preflight(scope):
             await preflight(scope, receive, send)
         elif serves_websocket(scope):

@@ -12,8 +12,6 @@ import logging
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import compress, islice, repeat
-from operator import is_not
 from typing import TYPE_CHECKING, Any
 
 from shim.ambient import Ambient
@@ -121,7 +119,7 @@ def call_fields(call: Call) -> dict[str, Any]:
     }
     if call.outcome is not None:  # what ended the request is known here better than by the turn
         fields["outcome"] = call.outcome
-    return dict(compress(fields.items(), map(is_not, fields.values(), repeat(None))))
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _turn_fields(call: Call) -> dict[str, Any]:
@@ -149,7 +147,8 @@ def call_line(fields: dict[str, Any]) -> str:
     if not all(map(_SHORT_PLAIN.fullmatch, words)):
         words = [str(value) if type(value) is int else word(value) for value in told.values()]
     lead = len(_LEAD & told.keys())
-    return " ".join((*words[:lead], *map("=".join, islice(zip(told, words, strict=True), lead, None))))
+    named = [f"{name}={said}" for name, said in zip(told, words, strict=True)]
+    return " ".join([*words[:lead], *named[lead:]])
 
 
 def word(value: object) -> str:

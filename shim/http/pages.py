@@ -137,7 +137,7 @@ class PageGuard:
 
 
 def _watched(scope: Scope) -> Sent:
-    """The headers by name; one that is looked at and repeated is joined by commas, and so allowed by no rule."""
+    """The headers by name, at least those that are looked at; one that is repeated is joined by commas, and so allowed by no rule."""
     headers: RawHeaders = scope["headers"]
     sent: Sent = dict(headers)
     if len(sent) < len(headers):

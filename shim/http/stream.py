@@ -12,16 +12,17 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Protocol, cast
 
-from shim.http.call import SCOPE_KEY, Call, ClientGone, stop
+from shim.http.call import SCOPE_KEY, Call, ClientGone, Connection, stop
 from shim.http.leaving import Leaving, cut_off
 from shim.http.replies import raw, safe_headers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.types import Receive, Scope, Send
 
     from shim.errors import Fault
+    from shim.exchange.turn import Outlet
 
 SSE_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -35,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 class Told(Protocol):
     """What can be sent as a stream: a `Turn`, or the `Following` of one that runs in the background."""
+
+    def ahead(self, outlet: Outlet) -> None:
+        """Put pieces out where they are made, while `read` is awaited, as far as that can be."""
+        ...
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -68,6 +73,8 @@ class EventStream:
         self._turn = turn
         self._keepalive = keepalive_seconds
         self._leaving = leaving or Leaving()
+        self._connection: Connection | None = None
+        self._clock = asyncio.get_running_loop().time
         self._beat: asyncio.Event | None = None  # a heartbeat is being sent, until this is set
         self._relaying = False  # whether a piece is, before which no heartbeat may slip in
         self._lost = False  # whether something that was made was not sent: then nothing may follow it
@@ -77,11 +84,11 @@ class EventStream:
         """Send the headers, every piece, and the end; raises `ClientGone` at most."""
         headers = {**safe_headers(self._turn.headers), **SSE_HEADERS}
         await send({"type": "http.response.start", "status": 200, "headers": raw(headers)})
-        outlet, put = _outlet(scope, send)
+        outlet = self._outlet(scope, send)
         try:
             async with self._heartbeats(outlet):
                 # A task of its own: each piece would else be woken up through every layer around this one.
-                if not await asyncio.create_task(self._relay(outlet, put)):
+                if not await asyncio.create_task(self._relay(outlet)):
                     Call.of(scope).outcome = "broken"
         except asyncio.CancelledError:
             if self._lost or not self._leaving.takes_over():
@@ -89,27 +96,44 @@ class EventStream:
             await self._put(await self._turn.cut_off(cut_off()), outlet)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _relay(self, send: Send, put: Callable[[bytes], bool]) -> bool:
+    def _outlet(self, scope: Scope, send: Send) -> Send:
+        """Where pieces go, once the head is out: straight to the server, if it is known, and without waiting, if it is ours."""
+        call = cast("Call | None", scope.get(SCOPE_KEY))
+        if call is None or call.outlet is None:
+            return send
+        if call.connection is not None:
+            self._connection = call.connection
+            self._turn.ahead(self)
+        return call.outlet
+
+    def ready(self) -> bool:
+        """Whether a piece can be put out now."""
+        return self._connection is not None and self._beat is None and self._connection.ready()
+
+    def put(self, piece: bytes) -> None:
+        """Put one out."""
+        cast("Connection", self._connection).put(piece)
+        self._last_sent = self._clock()
+
+    async def _relay(self, send: Send) -> bool:
         """Send every piece; whether the turn kept its promise never to raise."""
-        read, clock = self._turn.read, asyncio.get_running_loop().time
+        read = self._turn.read
         try:
             while (piece := await read()) is not None:
-                if self._beat is None and put(piece):
-                    self._last_sent = clock()
+                if self.ready():
+                    self.put(piece)
                     continue
                 self._relaying = True
                 if self._beat is not None:
                     await self._beat.wait()
-                if piece:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                self._last_sent = clock()
+                await self._put(piece, send)
                 self._relaying = False
         except asyncio.CancelledError:
             self._lost = self._lost or self._relaying
             raise
-        except Exception as error:
-            if self._relaying and isinstance(error, OSError | ClientGone):
-                raise ClientGone from error
+        except ClientGone:
+            raise
+        except Exception:
             logger.exception("A turn failed after its headers; the stream ends here.")
             return False
         else:
@@ -118,13 +142,13 @@ class EventStream:
             self._relaying = True  # no heartbeat begins any more
 
     async def _put(self, piece: bytes, send: Send) -> None:
-        """Send what is no piece of the turn's."""
+        """Send a piece in the ordinary way, waiting for a slow client."""
         try:
             if piece:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         except OSError as error:
             raise ClientGone from error
-        self._last_sent = asyncio.get_running_loop().time()
+        self._last_sent = self._clock()
 
     @contextlib.asynccontextmanager
     async def _heartbeats(self, send: Send) -> AsyncIterator[None]:
@@ -157,15 +181,3 @@ class EventStream:
         finally:
             self._beat = None
             sent.set()
-
-
-def _outlet(scope: Scope, send: Send) -> tuple[Send, Callable[[bytes], bool]]:
-    """Where pieces go, once the head is out: straight to the server, if it is known, and at once, if it is ours and they can."""
-    call = cast("Call | None", scope.get(SCOPE_KEY))
-    if call is None or call.outlet is None:
-        return send, _puts_nothing
-    return call.outlet, call.connection.put if call.connection else _puts_nothing
-
-
-def _puts_nothing(_: bytes) -> bool:
-    return False

@@ -62,7 +62,10 @@ class Answer(httpx.AsyncByteStream):
         headers: As they came, names in their own case.
         head: Done when the head is there, or never will be.
         over: Whether nothing more can come.
+        ahead: Takes bytes of the body that somebody waits for, if it can do so at once and alone; else does nothing.
     """
+
+    ahead: Callable[[bytes], bool] | None = None
 
     def __init__(self, connection: Connection, silence_seconds: float, until: float = math.inf) -> None:
         """Expect it.
@@ -167,7 +170,7 @@ class Answer(httpx.AsyncByteStream):
         if not self.over:
             self.over, self._trouble = True, httpx.StreamClosed()
             self._wake()
-        self._parser = None  # it refers back here: no cycle is left to the garbage collector
+        self._parser = self.ahead = None  # both refer back here: no cycle is left to the garbage collector
         self._connection.leave(self, whole=self._complete)
 
     def _go_on(self) -> None:
@@ -216,9 +219,22 @@ class Answer(httpx.AsyncByteStream):
         reader = self._reader
         if self._parts and reader is not None and not reader.done():
             self._bare_bytes = 0
-            reader.set_result(None)
+            if self.ahead is None or not self._taken_ahead(self.ahead):
+                reader.set_result(None)
         else:
             self._count(len(data))
+
+    def _taken_ahead(self, ahead: Callable[[bytes], bool]) -> bool:
+        """Whether what has come was taken without waking who waits for it, who would be given it otherwise, or told what is wrong."""
+        data, now = self._parts[0], self._loop.time()
+        if len(self._parts) > 1 or now >= self._until or len(data) > self._left_bytes:
+            return False
+        if not ahead(data):
+            return False
+        self._parts.clear()
+        self._left_bytes -= len(data)
+        self._asked = now
+        return True
 
     def _count(self, size: int) -> None:
         """Bytes that wake nobody: those of a body hold the upstream back, those between its parts are bounded."""

@@ -21,7 +21,7 @@ BLANK = b" \t\r\n"
 DONE = "[DONE]"
 DATA = b"data: "
 END = b"\n\n"
-_BETWEEN = (END + DATA).decode()
+_SEAM = (END + DATA).decode()
 _WITHIN = slice(len(DATA), -len(END))
 MAX_EVENT_BYTES = 64 << 20
 """Bytes of one line, one event or one JSON answer: more is no answer but a fault, and would fill the memory."""
@@ -56,10 +56,17 @@ class PayloadReader:
             if "\r" not in text:
                 if "\n" not in text:  # as there would be, if the end that was found were not the last one
                     return [text] if text else []
-                events = text.split(_BETWEEN)
+                events = text.split(_SEAM)
                 if len(data) <= self._limit and "\n" not in "".join(events):
                     return list(filter(None, events))
         return self._read(data)
+
+    def only(self, data: bytes) -> str | None:
+        """The payload of these bytes if they are one whole event of one `data` line, and nothing else waits; else None."""
+        if not (self._between and data.startswith(DATA) and data.endswith(END, 0, self._limit)):
+            return None
+        text = data[_WITHIN].decode("utf-8", "replace")
+        return None if "\r" in text or "\n" in text else text
 
     def _read(self, data: bytes) -> list[str]:
         """The same, whatever the bytes are."""

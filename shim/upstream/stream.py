@@ -17,7 +17,7 @@ from shim.upstream.sse import DONE, MAX_EVENT_BYTES, PayloadReader
 from shim.upstream.troubles import TRANSPORT_ERRORS, broken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from shim.settings import Settings
     from shim.upstream.transport import Reply
@@ -137,6 +137,17 @@ class ChatStream:
         if seconds < self._hurried:
             self._hurried = seconds
             self._source.hurry(seconds)
+
+    def ahead(self, tell: Callable[[str], bool]) -> None:
+        """Have a payload that comes alone told where it arrives, if `tell` can; else `read` gives it, as it gives all others."""
+        only = self._reader.only
+
+        def taken(data: bytes) -> bool:
+            payload = only(data)
+            return payload is not None and tell(payload)
+
+        if isinstance(self._source, Answer):
+            self._source.ahead = taken
 
     async def read(self) -> list[str] | None:
         """The next SSE payloads, those of one network read together; None after the last.

@@ -136,10 +136,8 @@ class Connections(httpx.AsyncBaseTransport):
         try:
             way = target.way or self._way(target)
             head = head_of([*way.first, *call.lines, *way.last])
-            connection = self._pool.kept(way.route)
-            loop = connection.loop if connection else asyncio.get_running_loop()
-            until = loop.time() + seconds
-            connection = connection or await self._take(way.route, until)
+            until = asyncio.get_running_loop().time() + seconds
+            connection = self._pool.kept(way.route) or await self._take(way.route, until)
             kept = connection.served
             answer = await connection.ask(head, call.body, self._silence, until)
         except TRANSPORT_ERRORS as error:
@@ -155,7 +153,7 @@ class Connections(httpx.AsyncBaseTransport):
         """
         route = self._route(request.url)
         head, body = head_of_request(request, route), await request.aread()
-        connection = self._pool.kept(route) or await self._pool.take(route)
+        connection = await self._pool.take(route)
         request.extensions[REUSED] = connection.served
         answer = await connection.ask(head, body, self._silence)
         return httpx.Response(answer.status, headers=answer.headers, stream=answer, request=request)

@@ -39,6 +39,10 @@ class FakeTurn:
         self.closed = asyncio.Event()
         self.closing_waits_for = None
         self.waiting = asyncio.Event()
+        self.outlet = None
+
+    def ahead(self, outlet):
+        self.outlet = outlet
 
     async def _follow(self, step):
         if isinstance(step, asyncio.Event):

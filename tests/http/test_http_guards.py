@@ -113,7 +113,7 @@ def test_tokens_without_a_key_for_the_upstream_are_a_mistake_told_at_the_start()
     ],
 )
 def test_keys_are_found_however_they_are_presented(headers, keys):
-    assert list(presented_keys(Headers(headers))) == keys
+    assert (presented_keys(Headers(headers))) == keys
 
 
 @pytest.mark.parametrize(

@@ -281,11 +281,19 @@ async def test_cancelling_the_answer_from_outside_ends_the_work_and_leaks_no_tas
 
 
 class OwnServer:
-    """What our own server tells of a request."""
+    """What our own server does for a request."""
 
-    def __init__(self, *, more_body):
+    def __init__(self, *, more_body=False):
         self.more_body = more_body
         self.told = None
+        self.free = True
+        self.pieces = []
+
+    def ready(self):
+        return self.free
+
+    def put(self, piece):
+        self.pieces.append(piece)
 
     def watch(self, told):
         self.told = told
@@ -385,3 +393,82 @@ async def test_nothing_is_sent_for_an_empty_piece():
     sent = []
     await EventStream(FakeTurn(b"", b"data: 0\n\n", b""), 0)({}, None, send)
     assert [message.get("body") for message in sent] == [None, b"data: 0\n\n", b""]
+
+
+def on_our_own_server(turn, server, send, keepalive_seconds=0.0):
+    """A stream of `turn`, on its way."""
+    call = Call("POST", "/v1/responses", connection=server)
+    scope = {SCOPE_KEY: call}
+    return asyncio.create_task(EventStream(turn, keepalive_seconds)(scope, None, call.stamped(send)))
+
+
+async def nothing(_):
+    """Send nothing."""
+
+
+async def test_pieces_are_put_out_without_waiting_where_our_own_server_can():
+    server, sent = OwnServer(), []
+
+    async def send(message):
+        sent.append(message.get("body", b"-"))
+
+    await soon(on_our_own_server(FakeTurn(b"1 ", b"2 "), server, send))
+    assert (server.pieces, sent) == ([b"1 ", b"2 "], [b"-", b""])
+
+
+async def test_a_piece_for_which_a_slow_client_has_no_room_waits_in_the_ordinary_way():
+    server, sent = OwnServer(), []
+    server.free = False
+
+    async def send(message):
+        sent.append(message.get("body", b"-"))
+
+    await soon(on_our_own_server(FakeTurn(b"1 ", b"2 "), server, send))
+    assert (server.pieces, sent) == ([], [b"-", b"1 ", b"2 ", b""])
+
+
+async def test_nothing_is_put_out_past_a_heartbeat_that_waits_for_a_slow_client():
+    server, sending, go_on = OwnServer(), asyncio.Event(), asyncio.Event()
+    sent = server.pieces
+
+    async def send(message):
+        if message.get("body"):
+            sending.set()
+            await go_on.wait()
+            sent.append(message["body"])
+
+    class Beating(FakeTurn):
+        def heartbeat(self):
+            return b"1 "
+
+    gate = asyncio.Event()
+    turn = Beating(gate, b"2 ")
+    stream = on_our_own_server(turn, server, send, keepalive_seconds=0.001)
+    await soon(sending.wait())
+    assert not turn.outlet.ready()
+    gate.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    go_on.set()
+    await soon(stream)
+    assert b"".join(sent).startswith(b"1 2 ")
+
+
+async def test_what_is_put_out_ahead_is_no_silence():
+    server, gate, beats = OwnServer(), asyncio.Event(), []
+
+    class Beating(FakeTurn):
+        def heartbeat(self):
+            beats.append(None)
+            return b""
+
+    turn = Beating(gate, b"2 ")
+    stream = on_our_own_server(turn, server, nothing, keepalive_seconds=0.2)
+    await soon(turn.waiting.wait())
+    before = turn.outlet._last_sent
+    await asyncio.sleep(0.01)
+    turn.outlet.put(b"1 ")
+    assert turn.outlet._last_sent > before
+    gate.set()
+    await soon(stream)
+    assert (server.pieces, beats) == ([b"1 ", b"2 "], [])

@@ -49,6 +49,72 @@ def by_events(texts, telling=PLAIN, beats=(), **kinds):
     return run(collected())
 
 
+class AheadChat(FakeChat):
+    """Tells what comes where it arrives, if it is taken there, as a `ChatStream` does."""
+
+    tell = None
+
+    def ahead(self, tell):
+        self.tell = tell
+
+    async def read(self):
+        while (payloads := await super().read()) is not None:
+            if not (self.tell and len(payloads) == 1 and self.tell(payloads[0])):
+                break
+        return payloads
+
+
+class Outlet:
+    """Takes pieces, but for some times."""
+
+    def __init__(self, busy):
+        self.busy = busy
+        self.free = False
+        self.asked = 0
+        self.pieces = []
+
+    def ready(self):
+        self.asked += 1
+        self.free = self.asked not in self.busy
+        return self.free
+
+    def put(self, piece):
+        assert self.free
+        self.free = False
+        self.pieces.append(piece)
+
+
+def by_outlet(texts, telling=PLAIN, busy=(), **kinds):
+    """What comes out of a turn whose pieces are put out ahead, whenever that can be; and how many were."""
+    outlet = Outlet(busy)
+
+    async def collected():
+        played = turn(AheadChat([[text] for text in texts]), telling, **kinds)
+        played.ahead(outlet)
+        ordinary = 0
+        async for piece in pieces(played):
+            outlet.pieces.append(piece)
+            ordinary += 1
+        return b"".join(outlet.pieces), len(outlet.pieces) - ordinary
+
+    return run(collected())
+
+
+@given(script=scripts(), form=forms, telling=tellings, busy=st.sets(st.integers(0, 12)))
+def test_what_is_told_ahead_is_what_events_tell_whatever_the_wire_form(script, form, telling, busy):
+    texts = payloads(script, form, CHAT_NAMES)
+    assert by_outlet(texts, telling, busy)[0] == by_events(texts, telling)
+
+
+@given(texts=similar_payloads(), telling=tellings, busy=st.sets(st.integers(0, 12)))
+def test_what_is_told_ahead_is_what_events_tell_however_alike_the_payloads_are(texts, telling, busy):
+    assert by_outlet(texts, telling, busy)[0] == by_events(texts, telling)
+
+
+def test_what_only_goes_on_is_told_ahead():
+    assert by_outlet([chunk_of(text) for text in "abcdef"])[1] == 4
+
+
 @given(script=scripts(), form=forms, telling=tellings, beats=st.sets(st.integers(0, 12)))
 def test_strides_tell_what_events_tell_whatever_the_wire_form(script, form, telling, beats):
     texts = payloads(script, form, CHAT_NAMES)

@@ -18,6 +18,7 @@ from request_asks import (
     user,
 )
 
+from shim.core import request as translating
 from shim.core.profile import PRESETS, Instrument
 from shim.core.request import EFFORTS as ALL_EFFORTS
 from shim.core.request import Aliases, fit_effort
@@ -41,6 +42,37 @@ def test_nulls_are_the_same_as_nothing():
     fields = dict.fromkeys(set(CreateResponse.model_fields) - {"model", "input"})
     assert chat_of("hi", **fields) == chat_of("hi")
     assert chat_of("hi", text={}, reasoning={}, tools=[], include=[], metadata={}) == chat_of("hi")
+
+
+ALONE = {
+    "include": ["message.output_text.logprobs"],
+    "max_output_tokens": 20,
+    "metadata": {"a": "b"},
+    "parallel_tool_calls": False,
+    "prompt_cache_key": "k",
+    "prompt_cache_retention": "24h",
+    "reasoning": {"effort": "high"},
+    "safety_identifier": "s",
+    "service_tier": "flex",
+    "temperature": 0.5,
+    "text": {"verbosity": "low", "format": {"type": "json_object"}},
+    "tool_choice": "auto",
+    "tools": [function("get_weather")],
+    "top_logprobs": 2,
+    "top_p": 0.9,
+    "truncation": "auto",
+    "user": "u",
+}
+
+
+@pytest.mark.parametrize("name", sorted(CreateResponse.model_fields.keys() - {"model", "input"}))
+def test_a_field_that_comes_alone_is_not_passed_over(monkeypatch, name):
+    """Fields that choose how the model answers are listed, so that a request without any of them is not searched for each."""
+    given = {name: ALONE[name]} if name in ALONE else {}
+    before = translate("hi", **given)
+    monkeypatch.setattr(translating, "_CHOSEN", frozenset(CreateResponse.model_fields))
+    assert translate("hi", **given).chat == before.chat
+    assert translate("hi", **given).notes == before.notes
 
 
 AS_THEY_ARE = {

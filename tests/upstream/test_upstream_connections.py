@@ -920,6 +920,79 @@ async def test_who_gives_up_waiting_misses_nothing():
         await response.aclose()
 
 
+@asynccontextmanager
+async def awaited(**allowed):
+    """An answer that somebody waits for, and who does; what comes is taken ahead into a list."""
+    async with begun(BEGUN) as stream:
+        assert await stream.read() == b"half"
+        taken = []
+        stream.ahead = lambda data: taken.append(data) or True
+        if allowed:
+            stream.allow(**allowed)
+        reading = asyncio.create_task(stream.read())
+        await asyncio.sleep(0)
+        yield stream, stream._connection.data_received, reading, taken
+        reading.cancel()
+
+
+async def test_what_is_taken_ahead_wakes_nobody():
+    async with awaited() as (_, comes, reading, taken):
+        comes(b"x")
+        comes(b"y")
+        await asyncio.sleep(0)
+        assert (taken, reading.done()) == ([b"x", b"y"], False)
+
+
+async def test_what_is_not_taken_ahead_is_read():
+    async with awaited() as (stream, comes, reading, _):
+        stream.ahead = lambda data: data == b"x"
+        comes(b"x")
+        comes(b"y")
+        comes(b"z")
+        assert await reading == b"yz"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "data", "read"),
+    [
+        ({"seconds": 100, "most_bytes": 2}, [b"x", b"yz"], TooLong),
+        ({"seconds": 0.03, "most_bytes": 9}, [b"x"], Overdue),
+        ({"seconds": 100, "most_bytes": 9}, [b"x", b"abcd"], b"abcd"),
+    ],
+)
+async def test_bounds_hold_for_what_is_taken_ahead_and_the_end_of_an_answer_is_read(allowed, data, read):
+    async with awaited(**allowed) as (_, comes, reading, taken):
+        for piece in data:
+            comes(piece)
+        assert taken == [b"x"]
+        if isinstance(read, bytes):
+            assert await reading == read
+        else:
+            with pytest.raises(read):
+                await reading
+
+
+async def test_nothing_is_taken_ahead_after_the_time_of_an_answer():
+    async with awaited() as (stream, comes, reading, taken):
+        stream._until = 0.0
+        comes(b"x")
+        assert (await reading, taken) == (b"x", [])
+
+
+async def test_silence_begins_anew_with_what_is_taken_ahead():
+    async with awaited() as (stream, comes, _, _):
+        before = stream._asked
+        await asyncio.sleep(0.01)
+        comes(b"x")
+        assert stream._asked > before
+
+
+async def test_an_answer_that_is_closed_is_taken_ahead_no_more():
+    async with awaited() as (stream, _, _, _):
+        pass
+    assert stream.ahead is None
+
+
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 async def test_the_time_for_the_head_is_none_of_the_body(encoding):
     body = gzip.compress(b"data: late\n\n") if encoding == "gzip" else b"data: late\n\n"

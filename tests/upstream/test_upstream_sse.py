@@ -185,3 +185,38 @@ def test_each_read_gives_its_own_list():
     assert reader.feed(b"data: a\n\ndata: b\n\ndata: c") == ["a", "b"]
     assert reader.feed(b"c\n\n") == ["cc"]
     assert reader.finish() == []
+
+
+lines = st.sampled_from(
+    ["data: a", "data: ", "data:b", "data: é😀", ": c", "id: 7", "event: x", "\r", "", ""]
+)
+
+
+@given(
+    said=st.lists(lines, max_size=12),
+    places=st.lists(st.integers(0, 1000), max_size=6),
+    ends=st.sampled_from(["\n", "\r\n"]),
+    limit=st.sampled_from([8, 1 << 20]),
+)
+@example(["data: a", "", "data: b", ""], [9], "\n", 1 << 20)
+@example(["data: a", "", "data: bcdefghi", ""], [9], "\n", 8)
+@example(["data: a", "", "data: ", "b", ""], [9], "\n", 1 << 20)
+@example(["data: a", "", "data: b\rdata: c", ""], [9], "\n", 1 << 20)
+def test_what_is_the_only_payload_is_what_would_be_read(said, places, ends, limit):
+    reader = PayloadReader(limit)
+    for data in cut("".join(f"{line}{ends}" for line in said).encode(), places):
+        only = reader.only(data)
+        try:
+            read = reader.feed(data)
+        except UpstreamFault:
+            assert only is None
+            return
+        assert only is None or read == ([only] if only else [])
+
+
+def test_a_whole_event_that_comes_alone_is_the_only_payload():
+    reader = PayloadReader()
+    assert reader.only(b"data: a\n\n") is None  # a byte order mark might have come
+    reader.feed(b"data: a\n\n")
+    assert reader.only(b"data: b\n\n") == "b"
+    assert reader.only(b"data: b\n\ndata: c\n\n") is None
