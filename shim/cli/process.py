@@ -22,8 +22,8 @@ SERVING = (10_000, 5, 2)
 that even a full collection is short; it must come often enough that memory does not grow (`python -m bench.growth`)."""
 
 
-SPARED = ("httpx._main", "python_multipart", "watchfiles")
-"""httpx's own program, starlette's forms, uvicorn's reloader."""
+SPARED = ("httpx._main", "watchfiles")
+"""httpx's own program, and uvicorn's reloader."""
 
 LATER = ("brotli", "zstandard")
 """httpx would decode answers with them, which `shim.upstream.decoding` declines; `shim.http.encodings` imports them once a
@@ -47,8 +47,8 @@ def lighten() -> None:
 
 def admit() -> None:
     """Once the libraries are imported: what they were to do without, and is wanted by others."""
-    for name in LATER:
-        if name in sys.modules and sys.modules[name] is None:
+    for name in (*LATER, *STOOD_IN_FOR):
+        if not isinstance(sys.modules.get(name, sys), ModuleType):
             del sys.modules[name]
 
 

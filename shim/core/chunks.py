@@ -21,8 +21,8 @@ from shim.wire.base import Json
 MAX_FORM = 4096
 """Characters of a payload that is worth a form: what is longer is mostly text."""
 
-TOGETHER = 64
-"""Payloads that are read together: where they are of many forms, each is looked at so many times at most."""
+LEAST_TOGETHER, MOST_TOGETHER = 4, 64
+"""Payloads that are read together: twice as many each time, until some are none of the form, which are then looked at again."""
 
 _PROBE = "\ue000?"
 """Stands in the blank while a form is checked."""
@@ -78,6 +78,7 @@ class Form:
     place: Any
     front: str
     back: str
+    together: int = LEAST_TOGETHER
 
     def said(self, payload: str) -> str | None:
         """What stands in the blank if the payload is this form, filled in; then parsing it would give the same."""
@@ -94,10 +95,12 @@ class Form:
         if len(payloads) == 1:
             text = self.said(payloads[0])
             return [text] if text and (barred is None or not barred.search(text)) else []
-        payloads = payloads[start : start + TOGETHER]
+        payloads = payloads[start : start + self.together]
         texts = self._said_together(payloads)
         if texts and (barred is None or not barred.search("".join(texts))):
+            self.together = min(2 * self.together, MOST_TOGETHER)
             return texts
+        self.together = LEAST_TOGETHER
         texts = []
         for payload in payloads:
             text = self.said(payload)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -199,7 +200,7 @@ class ChunkReader:
     _trials: int = _TRIALS
 
     def __post_init__(self) -> None:
-        self._tags = TagSplitter(self._is_call if self.names else None)
+        self._tags = TagSplitter(partial(_has_calls, self.names) if self.names else None)
         ordered = sorted(self.names)
         self._beginnings = frozenset(name for name, other in pairwise(ordered) if other.startswith(name))
 
@@ -513,16 +514,8 @@ class ChunkReader:
         beside = said.place is None and not said.call_id and call is self._touched
         return said.name != call.name or bool((said.arguments.strip() or beside) and call.complete())
 
-    def _is_call(self, text: str) -> bool:
-        return bool(self._left_calls(text))
-
-    def _left_calls(self, text: str) -> list[LeftCall]:
-        """The calls that the supplier left in the content; none if one of them is not ours."""
-        calls = left_calls(text)
-        return calls if all(name in self.names for name, _ in calls) else []
-
     def _calls_in_text(self, text: str, deltas: list[Delta]) -> None:
-        for name, arguments in self._left_calls(text):
+        for name, arguments in _calls_in(self.names, text):
             call = _Call(len(self._calls), None, name)
             self._calls.append(call)
             call.arguments.append(arguments_of(arguments) or "{}")
@@ -550,6 +543,17 @@ class ChunkReader:
             self._start(call, deltas)
         elif lost:
             deltas.append(CallArguments(call.key, lost))
+
+
+def _calls_in(names: frozenset[str], text: str) -> list[LeftCall]:
+    """The calls that the supplier left in the content; none if one of them is not ours."""
+    calls = left_calls(text)
+    return calls if all(name in names for name, _ in calls) else []
+
+
+def _has_calls(names: frozenset[str], text: str) -> bool:
+    """Whether there are any. No method: what splits tags would keep the reader, and all that it holds, alive."""
+    return bool(_calls_in(names, text))
 
 
 def deltas_of(more: More) -> list[Delta]:

@@ -159,6 +159,8 @@ class Turn:
                 if step is not None and len(payloads) == 1 and (one := step(payloads[0])) is not None:
                     return one
                 told = self._told(payloads, strides=step is not None)
+                if assembler.final is not None and self.summary.total_ms is None:
+                    break  # it is kept before the end of the upstream's body is awaited
         except Fault as fault:
             told = self._broken(fault) if assembler.final is None else ()
         if assembler.final is not None and self.summary.total_ms is None:
@@ -259,7 +261,8 @@ class Turn:
         """
         self.assembler.silent = True
         self.assembler.start()
-        await self.tell()
+        for _ in ("the response", "the end of the upstream's body"):
+            await self.tell()
         if self.fault is not None:
             raise copy(self.fault)  # what is raised leads to us by its traceback
         if self.final is None:

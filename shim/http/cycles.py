@@ -9,6 +9,7 @@ Besides, a cycle calls whoever wants to know that its client has left, for which
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, cast
 
@@ -131,7 +132,7 @@ class Cycle(RequestResponseCycle):
         """Call `told` as soon as the client has left; returns what ends that. The request's body must have been received."""
         self.flow.resume_reading()  # else nothing would be heard of the client
         if self.disconnected:
-            told()
+            asyncio.get_running_loop().call_soon(told)  # who asks has not begun yet
         else:
             self._told = told
         return self._unwatch

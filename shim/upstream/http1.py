@@ -324,7 +324,7 @@ class Answer(httpx.AsyncByteStream):
 
     def on_message_complete(self) -> None:
         """The answer, or an interim one, is whole; the body of an interim one would be taken for the answer's."""
-        if self.head.done():
+        if self.status:
             self._complete = self.over = True
             self._wake()
             self._connection.answered(keep=self._parser.should_keep_alive())

@@ -78,7 +78,7 @@ def test_httpx_comes_without_its_own_program(up_to_date):
 
 def test_an_endpoint_loads_neither_what_few_requests_need_nor_what_libraries_offer_besides(up_to_date):
     rare = {"brotli", "zstandard", "websockets", "difflib"}
-    offered = {"multiprocessing", "logging.handlers", "python_multipart.multipart"}
+    offered = {"multiprocessing", "logging.handlers"}
     assert not modules(STARTED, up_to_date) & (rare | offered)
 
 

@@ -1,5 +1,6 @@
 """Chunks that repeat the one before but for their text are read as if they had been parsed: nobody can tell."""
 
+import gc
 import json
 
 import pytest
@@ -234,6 +235,34 @@ def test_log_probabilities_that_wait_stay_with_the_next_text():
     waiting = {"content": [{"token": "<", "logprob": -1.0, "bytes": None, "top_logprobs": []}]}
     first = {"model": "m", "choices": [{"delta": {"content": ""}, "logprobs": waiting}]}
     assert check_together([chunk_of("a"), chunk_of("b"), json.dumps(first), chunk_of("c"), chunk_of("d")])
+
+
+@pytest.mark.parametrize("said", ["a<", "a<<", "aa<", '"\\a', "aaaaaaaaa<"])
+def test_payloads_are_not_looked_at_together_again_and_again_in_vain(monkeypatch, said):
+    looked, together = [], ChunkForm._said_together
+
+    def counted(form, payloads):
+        looked.append(len(payloads))
+        return together(form, payloads)
+
+    monkeypatch.setattr(ChunkForm, "_said_together", counted)
+    texts = [chunk_of(letter) for letter in said * (600 // len(said))]
+    check_together(texts)
+    assert sum(looked) <= 5 * len(texts)
+
+
+def test_many_payloads_are_read_in_few_steps():
+    assert len(check_together([chunk_of("a")] * 1000)) < 25
+
+
+def test_a_reader_keeps_nothing_alive():
+    gc.collect()
+    gc.disable()
+    try:
+        assert reader().hear(chunk_of("a"))
+        assert not [one for one in gc.get_objects() if isinstance(one, ChunkReader)]
+    finally:
+        gc.enable()
 
 
 def test_a_payload_in_which_the_constant_parts_overlap_is_not_the_form():

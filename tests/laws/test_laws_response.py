@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from naive import comparable, predicted
 from script import Call, Script, Telling, Tool, scripts, tellings
-from stage import CHAT_NAMES, FakeChat, assembler, events_of, feed_all, final, play, run, turn
+from stage import CHAT_NAMES, FakeChat, assembler, delta, events_of, feed_all, final, play, run, turn
 from test_laws_clients import accumulated
 from waiting import all_read
 from wireforms import Form, body, forms, payloads, reads
@@ -66,6 +66,24 @@ def test_a_response_that_is_not_streamed_is_the_last_one_of_the_stream(script, f
     prepared = reads(body(payloads(script, form, CHAT_NAMES), form), form)
     streamed = final(events_of(turn(FakeChat(prepared), telling)))
     assert run(turn(FakeChat(prepared), telling).response()) == streamed
+
+
+def test_a_response_that_is_not_streamed_is_kept_before_the_end_of_the_upstreams_body():
+    class Hanging(FakeChat):
+        async def read(self):
+            if (texts := await super().read()) is not None:
+                return texts
+            order.append("the end is awaited")
+            return None
+
+    async def keep(response):
+        order.append(response["status"])
+
+    order = []
+    played = turn(Hanging([[json.dumps(delta(content="a"))], [json.dumps(delta("stop"))], ["[DONE]"]]))
+    played.keep = keep
+    assert run(played.response())["status"] == "completed"
+    assert order == ["completed", "the end is awaited"]
 
 
 @given(script=scripts(), form=forms, telling=tellings)

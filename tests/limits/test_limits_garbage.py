@@ -53,6 +53,10 @@ async def streamed(here):
     await plain(here, stream=True)
 
 
+async def with_tools(here):
+    await plain(here, stream=True, tools=[{"type": "function", "name": "f", "parameters": {}}])
+
+
 async def background(here):
     async with here.http() as client:
         made = (await client.post("/responses", json=ask(store=True, background=True))).json()
@@ -109,7 +113,7 @@ async def leaves_nothing(here, ask_once):
         gc.enable()
 
 
-@pytest.mark.parametrize("ask_once", [plain, streamed, background, websocket, passed_through])
+@pytest.mark.parametrize("ask_once", [plain, streamed, with_tools, background, websocket, passed_through])
 @pytest.mark.parametrize("fate", FATES)
 async def test_however_an_answer_ends_nothing_of_it_waits_for_the_collector(fate, ask_once):
     async with stage(**HASTY) as here:

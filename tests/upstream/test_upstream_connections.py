@@ -920,6 +920,27 @@ async def test_who_gives_up_waiting_misses_nothing():
         await response.aclose()
 
 
+async def test_who_leaves_as_an_interim_answer_comes_leaves_no_connection_on_which_an_answer_is_owed():
+    """The next one on it would be given that answer."""
+    asked = asyncio.Event()
+
+    async def talk(reader, _):
+        await reader.readuntil(b"\r\n\r\n{}")
+        asked.set()
+        await reader.read()
+
+    async with peer(talk) as port, over() as it:
+        asking = asyncio.create_task(it.handle_async_request(request(f"http://127.0.0.1:{port}/")))
+        async with asyncio.timeout(SOON):
+            await asked.wait()
+        (connection,) = it._pool._taken
+        asking.cancel()
+        connection.data_received(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert not it._pool._idle
+
+
 @asynccontextmanager
 async def awaited(**allowed):
     """An answer that somebody waits for, and who does; what comes is taken ahead into a list."""
