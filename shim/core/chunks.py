@@ -21,7 +21,7 @@ from shim.wire.base import Json
 MAX_FORM = 4096
 """Characters of a payload that is worth a form: what is longer is mostly text."""
 
-LEAST_TOGETHER, MOST_TOGETHER = 4, 64
+LEAST_TOGETHER, MOST_TOGETHER = 8, 64
 """Payloads that are read together: twice as many each time, until some are none of the form, which are then looked at again."""
 
 _PROBE = "\ue000?"
