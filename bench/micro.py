@@ -32,6 +32,7 @@ from shim.core.estimate import estimate_tokens
 from shim.core.profile import PRESETS, Instrument
 from shim.core.request import Target, Translation, to_chat
 from shim.core.runs import Told, encoded
+from shim.core.strides import stride_of
 from shim.core.validation import read_request
 from shim.exchange import Caller, Exchange
 from shim.exchange.exchange import callable_names
@@ -47,6 +48,8 @@ Said = More | list[Delta]
 
 RUNS = 5
 DELTAS = 5000
+BEGINNING = 5
+"""Events of a stream after which what follows only goes on."""
 READ_EVENTS = 20
 """Events of one network read, where it is not one."""
 
@@ -231,6 +234,21 @@ def delta_phases(stream: Stream, each: int) -> list[float]:
     return [timed(work) for work in (split, read, tell, lambda: list(map(encoded, told)))]
 
 
+def stride_phases(stream: Stream) -> list[float]:
+    """Seconds of each step over all deltas that come alone and only go on: split, and step; none where they are told otherwise."""
+    splitter, (reader, assembler) = PayloadReader(), fresh(stream)
+    for event in stream.events[:BEGINNING]:
+        tell_of(assembler, list(said(reader, splitter.feed(event))))
+    stride = stride_of(reader, assembler)
+    if stride is None:
+        return []
+    payloads = [payload for event in stream.events[BEGINNING:] for payload in splitter.feed(event)]
+    return [
+        timed(lambda: list(map(splitter.only, stream.events[BEGINNING:]))),
+        timed(lambda: list(map(stride.step, payloads))),
+    ]
+
+
 def said(reader: ChunkReader, payloads: list[str]) -> Iterator[Said]:
     """What the payloads of one read say, taken as `Turn` takes them."""
     at = 0
@@ -288,6 +306,15 @@ def show_deltas() -> None:
             print(f"  {stream.name:24}" + "".join(f"{part:8.2f}" for part in (*parts, sum(parts))))
 
 
+def show_strides() -> None:
+    """The way of one delta that comes alone and only goes on, which is how most come."""
+    print("\nus a delta, told in strides:   split    step     sum")
+    for stream in streams():
+        parts = [seconds / (len(stream.events) - BEGINNING) * 1e6 for seconds in stride_phases(stream)]
+        if parts:
+            print(f"  {stream.name:24}" + "".join(f"{part:8.2f}" for part in (*parts, sum(parts))))
+
+
 def show_long_calls() -> None:
     """Whether time grows with size, and no faster."""
     print("\nlong calls, 4 characters a delta, whole way: ms, us a delta")
@@ -313,6 +340,7 @@ def main() -> None:
     )
     show_requests(given.large << 20)
     show_deltas()
+    show_strides()
     show_long_calls()
 
 
