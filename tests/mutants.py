@@ -991,8 +991,13 @@ MUTANTS = [
     ),
     Mutant("more-overtakes-a-half", "core/deltas.py", "None if self._reasoning.held else ", "", PAYLOADS),
     Mutant("more-than-there-is-room-for", "core/deltas.py", "size <= self.room for", "size for", PAYLOADS),
-    Mutant("more-takes-empty-texts", "core/chunks.py", "if not text or (", "if (", PAYLOADS),
-    Mutant("more-takes-one-empty-text", "core/chunks.py", "[text] if text and (", "[text] if (", PAYLOADS),
+    Mutant(
+        "more-takes-empty-texts",
+        "core/chunks.py",
+        "    if not text:\n        return False",
+        "    if text is None:\n        return False",
+        PAYLOADS,
+    ),
     Mutant(
         "blanks-of-what-is-no-form",
         "core/chunks.py",
@@ -1084,8 +1089,8 @@ MUTANTS = [
     Mutant(
         "many-payloads-looked-at-in-vain",
         "core/chunks.py",
-        "        self.together = LEAST_TOGETHER\n        texts",
-        "        texts",
+        "            self.together = LEAST_TOGETHER\n        return",
+        "        return",
         PAYLOADS,
     ),
     Mutant(

@@ -11,6 +11,8 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from typing import Any, Literal, NamedTuple
 
 from pydantic_core import from_json
@@ -92,22 +94,14 @@ class Form:
 
     def run(self, payloads: Sequence[str], start: int, barred: re.Pattern[str] | None) -> list[str]:
         """What `said` gives for some payloads from `start` on, up to the first that is another, or empty, or says what is barred."""
-        if len(payloads) == 1:
-            text = self.said(payloads[0])
-            return [text] if text and (barred is None or not barred.search(text)) else []
-        payloads = payloads[start : start + self.together]
-        texts = self._said_together(payloads)
-        if texts and (barred is None or not barred.search("".join(texts))):
-            self.together = min(2 * self.together, MOST_TOGETHER)
-            return texts
-        self.together = LEAST_TOGETHER
-        texts = []
-        for payload in payloads:
-            text = self.said(payload)
-            if not text or (barred is not None and barred.search(text)):
-                break
-            texts.append(text)
-        return texts
+        if len(payloads) > 1:
+            payloads = payloads[start : start + self.together]
+            texts = self._said_together(payloads)
+            if texts and (barred is None or not barred.search("".join(texts))):
+                self.together = min(2 * self.together, MOST_TOGETHER)
+                return texts
+            self.together = LEAST_TOGETHER
+        return list(filter(None, takewhile(partial(_goes_on, barred), map(self.said, payloads))))
 
     def _said_together(self, payloads: Sequence[str]) -> list[str]:
         """What the payloads say, read at once, if all but the last ones are this form and none of these is empty.
@@ -129,6 +123,13 @@ class Form:
             return from_json("".join(('["', '","'.join(blanks), '"]')))  # type: ignore[no-any-return]  # as many strings, or no JSON
         except ValueError:
             return []
+
+
+def _goes_on(barred: re.Pattern[str] | None, text: str | None) -> bool:
+    """Whether a text is there, is not empty, and says nothing that is barred."""
+    if not text:
+        return False
+    return barred is None or not barred.search(text)
 
 
 @dataclass(slots=True)
