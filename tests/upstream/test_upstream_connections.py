@@ -592,10 +592,13 @@ async def test_who_has_a_kept_connection_has_a_turn():
     async with peer(gate) as port, over(max_connections=2) as it:
         url = f"http://127.0.0.1:{port}/"
         await got(it, url)
-        response = await held(it, url)
+        connection = it._pool.kept(it._route(httpx.URL(url)))
         assert it._pool._turns == 1
-        assert len(it._pool._taken) == 1
-        await response.aclose()
+        assert it._pool._taken == {connection}
+        connection.abort()
+        async with asyncio.timeout(SOON):
+            while not connection.closed:
+                await asyncio.sleep(0)
         assert it._pool._turns == 2
     assert gate.served == 1
 
