@@ -596,9 +596,7 @@ async def test_who_has_a_kept_connection_has_a_turn():
         assert it._pool._turns == 1
         assert it._pool._taken == {connection}
         connection.abort()
-        async with asyncio.timeout(SOON):
-            while not connection.closed:
-                await asyncio.sleep(0)
+        await eventually(lambda: connection.closed)
         assert it._pool._turns == 2
     assert gate.served == 1
 
