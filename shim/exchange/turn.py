@@ -261,8 +261,8 @@ class Turn:
         """
         self.assembler.silent = True
         self.assembler.start()
-        for _ in ("the response", "the end of the upstream's body"):
-            await self.tell()
+        await self.tell()  # until the response is there, and kept
+        await self.tell()  # until the upstream's body ends, which saves the connection
         if self.fault is not None:
             raise copy(self.fault)  # what is raised leads to us by its traceback
         if self.final is None:
