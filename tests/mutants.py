@@ -2890,20 +2890,23 @@ class Outcome(NamedTuple):
     what: str
 
 
-def copy_of_the_project(folder: Path) -> None:
-    """The package, its tests and the configuration, without caches."""
+def copy_of_the_project(folder: Path, tests: str) -> None:
+    """The package, its tests and the configuration, with the bytecode of all that these tests import."""
     ignored = shutil.ignore_patterns("__pycache__", ".*", "e2e")
     for name in ("shim", "tests", "schemas"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", folder)
     shutil.copy(ROOT / "README.md", folder)
+    run_tests(folder, f"--collect-only {tests}", keep_bytecode=True)
 
 
-def run_tests(folder: Path, tests: str, seconds: float = SECONDS) -> tuple[int, str]:
+def run_tests(
+    folder: Path, tests: str, seconds: float = SECONDS, *, keep_bytecode: bool = False
+) -> tuple[int, str]:
     """Run tests in a copy of the project; pytest's exit status and its last lines."""
     environment = os.environ | {
         "PYTHONPATH": str(folder),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONDONTWRITEBYTECODE": "" if keep_bytecode else "1",
         "HYPOTHESIS_PROFILE": "mutants",
     }
     command = [
@@ -2947,11 +2950,14 @@ def try_mutant(folder: Path, mutant: Mutant) -> Outcome:
     source = path.read_text()
     if source.count(mutant.old) != 1:
         return Outcome(mutant, killed=False, what=f"found {source.count(mutant.old)} times in {mutant.file}")
+    times = path.stat()
     path.write_text(source.replace(mutant.old, mutant.new))
+    os.utime(path, (0, 0))  # bytecode is taken for that of a source by its time and size
     try:
         status, what = run_tests(folder, mutant.tests)
     finally:
         path.write_text(source)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     return Outcome(mutant, killed=status == 1, what=what)
 
 
@@ -2968,11 +2974,12 @@ def main(arguments: list[str]) -> int:
         return 0
     unknown = set(arguments) - {mutant.name for mutant in MUTANTS}
     chosen = [mutant for mutant in MUTANTS if not arguments or mutant.name in arguments]
+    all_good = without_bugs(chosen)
     with tempfile.TemporaryDirectory() as place:
         folders: SimpleQueue[Path] = SimpleQueue()
         for number in range(WORKERS):
             folder = Path(place) / str(number)
-            copy_of_the_project(folder)
+            copy_of_the_project(folder, all_good.tests)
             folders.put(folder)
 
         def one(mutant: Mutant) -> Outcome:
@@ -2984,7 +2991,7 @@ def main(arguments: list[str]) -> int:
 
         with ThreadPoolExecutor(WORKERS) as pool:
             outcomes = []
-            for outcome in pool.map(one, [without_bugs(chosen), *chosen]):
+            for outcome in pool.map(one, [all_good, *chosen]):
                 outcomes.append(outcome)
                 verdict = "killed  " if outcome.killed else "SURVIVED"
                 if outcome.mutant.name == NOTHING:
