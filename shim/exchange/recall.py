@@ -333,7 +333,7 @@ def _compacts(items: Sequence[Json]) -> bool:
 
 
 def _checked(items: Sequence[Json]) -> tuple[InputItem, ...]:
-    return tuple(_ITEMS.validate_python(list(items)))
+    return tuple(_ITEMS.validate_python(list(items))) if items else ()
 
 
 def _without_repeats(earlier: Sequence[Json], given: list[Any]) -> tuple[list[Any], tuple[str, ...]]:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from shim.errors import invalid
 from shim.exchange.background import is_background
+from shim.http.call import Call
 from shim.http.replies import json_reply
 from shim.http.services import Services
 from shim.http.stored import stored_response
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from shim.exchange import Caller
-    from shim.http.call import Call
     from shim.wire.base import Json
 
 
@@ -48,7 +48,7 @@ async def retrieve(request: Request) -> ASGIApp:
 async def resume(request: Request) -> ASGIApp:
     """`GET /responses/{id}?stream=true&starting_after=N`: the events after N, stored ones first, then live."""
     services = Services.of(request)
-    owner = services.exchange.owner(services.guard.caller(request.headers))
+    owner = services.exchange.owner(services.guard.caller(Call.of(request.scope)))
     after = _starting_after(request.query_params.get("starting_after"))
     stored = await services.background.get(owner, request.path_params["id"])
     if not is_background(stored):
@@ -59,7 +59,7 @@ async def resume(request: Request) -> ASGIApp:
 async def cancel(request: Request) -> Response:
     """`POST /responses/{id}/cancel`."""
     services = Services.of(request)
-    owner = services.exchange.owner(services.guard.caller(request.headers))
+    owner = services.exchange.owner(services.guard.caller(Call.of(request.scope)))
     stored = await services.background.cancel(owner, request.path_params["id"])
     return Response(stored.body, media_type="application/json")
 

@@ -20,6 +20,8 @@ from shim.http.call import Call, ClientGone
 from shim.http.encodings import decode, parse_encodings, too_large
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import Receive, Scope
 
     from shim.http.deadlines import Deadlines
@@ -77,7 +79,8 @@ async def read_body(scope: Scope, receive: Receive, services: Services) -> bytes
         ClientFault: 400, 413 or 415; see `shim.http.encodings`. 408, it took too long.
         ClientGone: The client left before the end of its body.
     """
-    headers = dict(reversed(scope["headers"]))
+    call = Call.of(scope)
+    headers = call.headers
     _check_type(headers)
     encodings = _encodings(scope) if b"content-encoding" in headers else ()
     settings = services.settings
@@ -85,7 +88,7 @@ async def read_body(scope: Scope, receive: Receive, services: Services) -> bytes
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > limit:
         raise too_large(limit, "as sent")
-    if Call.of(scope).received:
+    if call.received:
         body = await _receive_all(receive, limit)
     else:
         body = await _in_time(receive, limit, services.body_deadlines)
@@ -99,7 +102,7 @@ def _encodings(scope: Scope) -> tuple[str, ...]:
     return parse_encodings(b",".join(given).decode("latin-1"))
 
 
-def _check_type(headers: dict[bytes, bytes]) -> None:
+def _check_type(headers: Mapping[bytes, bytes]) -> None:
     """Refuse what is not said to be JSON; without a body there is nothing to say.
 
     Raises:

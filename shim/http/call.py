@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from shim.ambient import monotonic, token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from starlette.types import Message, Receive, Scope, Send
 
@@ -67,6 +67,7 @@ class Call:
     Attributes:
         method: As sent; `GET` for a WebSocket, `WS` for a turn on one.
         path: As sent, without the query.
+        headers: The request's, by name in lower case; of those that are repeated the first.
         request_id: Ours, never the client's.
         status: HTTP status of the answer; None until it is sent.
         complete: Whether the last byte of the answer is on its way.
@@ -74,13 +75,14 @@ class Call:
         summary: What the turn counted, once there is one.
         outcome: How it ended if the turn cannot know: `client_gone`, `cancelled`, `broken`.
         code: The error code sent to the client.
-        client: Who holds the slot in which this is answered; None if it needs none.
+        client: What tells its client apart; None until somebody asks (`Guard.identity`).
         connection: What the server does besides; None if it is not ours.
         outlet: The server's `send`, for pieces of a body after which more comes: once the head is out, nothing is done to them.
     """
 
     method: str
     path: str
+    headers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
     request_id: str = field(default_factory=new_request_id)
     status: int | None = None
     complete: bool = False

@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 from shim.errors import ClientFault
 from shim.exchange.recall import Recall
 from shim.http.bodies import BYTE_ORDER_MARK, bounded_object, read_body
+from shim.http.call import Call
 from shim.http.lists import checked, item_list, window_of
 from shim.http.replies import json_reply
 from shim.http.services import Services
@@ -111,7 +112,7 @@ class _Asked:
 
     def __init__(self, request: Request) -> None:
         self.services = Services.of(request)
-        self.owner = self.services.exchange.owner(self.services.guard.caller(request.headers))
+        self.owner = self.services.exchange.owner(self.services.guard.caller(Call.of(request.scope)))
         self.id: str = request.path_params.get("id", "")
 
     @property

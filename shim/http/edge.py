@@ -53,7 +53,10 @@ class Edge:
             await self._app(scope, receive, send)
             return
         call = Call(
-            method=scope.get("method", "GET"), path=scope["path"], connection=scope.pop(CONNECTION, None)
+            method=scope.get("method", "GET"),
+            path=scope["path"],
+            headers=dict(reversed(scope["headers"])),
+            connection=scope.pop(CONNECTION, None),
         )
         scope = {**scope, "path": tidy(scope["path"]), SCOPE_KEY: call}
         try:

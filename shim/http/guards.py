@@ -16,8 +16,9 @@ from shim.errors import ClientFault
 from shim.exchange import Caller
 
 if TYPE_CHECKING:
-    from starlette.datastructures import Headers
+    from collections.abc import Mapping
 
+    from shim.http.call import Call
     from shim.settings import Settings
 
 KEY_HEADERS = (b"x-api-key", b"api-key")
@@ -62,15 +63,15 @@ class Guard:
             key_variable=preset.key_variable,
         )
 
-    def admit(self, headers: Headers, identity: str | None = None) -> str | None:
-        """Let the client in and return the key for the upstream, None if nobody has one; `identity` if that is known.
+    def admit(self, call: Call) -> str | None:
+        """Let the client in and return the key for the upstream, None if nobody has one.
 
         A client's token is for us alone and never goes further.
 
         Raises:
             ClientFault: 401, no or a wrong token.
         """
-        presented = self.identity(headers) if identity is None else identity
+        presented = self.identity(call)
         if not self.tokens:
             return self.own_key or presented or None
         if not presented:
@@ -81,13 +82,13 @@ class Guard:
             )
         return self.own_key
 
-    def key(self, headers: Headers, identity: str | None = None) -> str | None:
+    def key(self, call: Call) -> str | None:
         """Like `admit`, for requests that the upstream answers only with a key.
 
         Raises:
             ClientFault: 401, a wrong token or no key at all.
         """
-        key = self.admit(headers, identity)
+        key = self.admit(call)
         if key is None and self.needs_key:
             raise ClientFault(
                 f"No API key: set {self.key_variable} where the shim runs, "
@@ -96,29 +97,30 @@ class Guard:
             )
         return key
 
-    def caller(self, headers: Headers, identity: str | None = None) -> Caller:
+    def caller(self, call: Call) -> Caller:
         """The client, let in, with the key for the upstream and what it presented itself.
 
         Raises:
             ClientFault: 401, a wrong token or no key at all.
         """
-        identity = self.identity(headers) if identity is None else identity
-        originator = dict(reversed(headers.raw)).get(b"originator", b"")
+        originator = call.headers.get(b"originator", b"")
         return Caller(
-            self.key(headers, identity),
-            identity,
+            self.key(call),
+            self.identity(call),
             refusals_as_text=originator.lower().startswith(b"codex"),
         )
 
-    def identity(self, headers: Headers) -> str:
+    def identity(self, call: Call) -> str:
         """What tells the client apart: its token where there are tokens, and not a key that it made up beside it.
 
-        Empty for all who present nothing that counts; nobody need have been let in.
+        Empty for all who present nothing that counts; nobody need have been let in. The call keeps it.
         """
-        presented = presented_keys(headers)
-        if self.tokens:
-            presented = list(filter(self._is_token, presented))
-        return presented[0] if presented else ""
+        if call.client is None:
+            presented = presented_keys(call.headers)
+            if self.tokens:
+                presented = list(filter(self._is_token, presented))
+            call.client = presented[0] if presented else ""
+        return call.client
 
     def _is_token(self, key: str) -> bool:
         # Every token is compared, so the time taken says nothing. Latin-1 gives back the bytes that were sent.
@@ -126,18 +128,17 @@ class Guard:
         return any(matches)
 
 
-def presented_keys(headers: Headers) -> list[str]:
+def presented_keys(headers: Mapping[bytes, bytes]) -> list[str]:
     """The keys in a request's headers, as a bearer token first; a bare key without `Bearer` counts too."""
-    given = dict(reversed(headers.raw))  # at once: each look-up in `headers` goes through all of them
     keys = []
-    match given.get(b"authorization", b"").decode("latin-1").split():
+    match headers.get(b"authorization", b"").decode("latin-1").split():
         case [scheme, key] if scheme.lower() == "bearer":
             keys.append(key)
         case [key] if key.lower() != "bearer":
             keys.append(key)
     for name in KEY_HEADERS:
-        if name in given:
-            key = given[name].decode("latin-1").strip()
+        if name in headers:
+            key = headers[name].decode("latin-1").strip()
             if key:
                 keys.append(key)
     return keys

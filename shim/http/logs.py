@@ -11,7 +11,9 @@ import json
 import logging
 import re
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import compress
+from operator import is_not
 from typing import TYPE_CHECKING, Any
 
 from shim.ambient import Ambient
@@ -32,6 +34,8 @@ SAID_ELSEWHERE = frozenset(
 _SHORT_PLAIN = re.compile(rf"[A-Za-z0-9_.:/@+,>-]{{1,{MAX_WORD}}}")
 _LEAD = frozenset({"method", "path", "status", "outcome"})
 """The fields of a line that come first, without their names."""
+
+_is_known = partial(is_not, None)
 
 access, _shim = logging.getLogger("shim.access"), logging.getLogger("shim")
 _now = Ambient().now
@@ -119,7 +123,7 @@ def call_fields(call: Call) -> dict[str, Any]:
     }
     if call.outcome is not None:  # what ended the request is known here better than by the turn
         fields["outcome"] = call.outcome
-    return {name: value for name, value in fields.items() if value is not None}
+    return dict(compress(fields.items(), map(_is_known, fields.values())))
 
 
 def _turn_fields(call: Call) -> dict[str, Any]:
@@ -143,12 +147,16 @@ def _turn_fields(call: Call) -> dict[str, Any]:
 def call_line(fields: dict[str, Any]) -> str:
     """The fields as one line of words: what was asked and how it ended first, `name=value` after."""
     told = {**fields, "notes": len(fields["notes"])} if "notes" in fields else fields
-    words = list(map(str, told.values()))
+    words = tuple(map(str, told.values()))
     if not all(map(_SHORT_PLAIN.fullmatch, words)):
-        words = [str(value) if type(value) is int else word(value) for value in told.values()]
-    lead = len(_LEAD & told.keys())
-    named = [f"{name}={said}" for name, said in zip(told, words, strict=True)]
-    return " ".join([*words[:lead], *named[lead:]])
+        words = tuple(str(value) if type(value) is int else word(value) for value in told.values())
+    return _blanks(tuple(told)) % words
+
+
+@lru_cache
+def _blanks(names: tuple[str, ...]) -> str:
+    """The line of some fields, with a blank for the value of each."""
+    return " ".join("%s" if name in _LEAD else f"{name}=%s" for name in names)
 
 
 def word(value: object) -> str:

@@ -37,7 +37,7 @@ async def responses(request: Request) -> ASGIApp:
     if scope["method"] == "HEAD":
         return Response(headers={"allow": "HEAD, POST"})
     services, call = Services.behind(scope), Call.of(scope)
-    caller = services.guard.caller(request.headers, call.client)
+    caller = services.guard.caller(call)
     body = await read_json(scope, request.receive, services)
     call.model = body["model"] if isinstance(body.get("model"), str) else None
     if body.get("background"):
@@ -59,7 +59,7 @@ async def responses(request: Request) -> ASGIApp:
 async def chat_completions(request: Request) -> ASGIApp:
     """`POST /chat/completions`, passed through."""
     services = Services.of(request)
-    key = services.guard.key(request.headers, Call.of(request.scope).client)
+    key = services.guard.key(Call.of(request.scope))
     body = await read_body(request.scope, request.receive, services)
     accept = request.headers.get("accept", "*/*")
 
@@ -74,14 +74,14 @@ async def chat_completions(request: Request) -> ASGIApp:
 async def models(request: Request) -> Response:
     """`GET /models`: one body for OpenAI's clients and for Codex."""
     services = Services.of(request)
-    catalog = await services.upstream.catalog(services.guard.admit(request.headers))
+    catalog = await services.upstream.catalog(services.guard.admit(Call.of(request.scope)))
     return json_reply(models_body(catalog.instruments))
 
 
 async def model(request: Request) -> Response:
     """`GET /models/{id}`."""
     services = Services.of(request)
-    catalog = await services.upstream.catalog(services.guard.admit(request.headers))
+    catalog = await services.upstream.catalog(services.guard.admit(Call.of(request.scope)))
     name = request.path_params["id"]
     instrument = catalog.get(name)
     if instrument is None:
@@ -153,8 +153,7 @@ class Endpoint:
             await reply(scope, receive, send)
             return
         services, call = Services.behind(scope), Call.of(scope)
-        call.client = services.guard.identity(request.headers)
-        with services.slots.taken(call.client):
+        with services.slots.taken(services.guard.identity(call)):
             reply = await handler(request)
             await reply(scope, receive, send)
 

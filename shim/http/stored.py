@@ -62,7 +62,7 @@ async def response_items(request: Request) -> Response:
 async def compact_conversation(request: Request) -> ASGIApp:
     """`POST /responses/compact`."""
     services, call = Services.of(request), Call.of(request.scope)
-    caller = services.guard.caller(request.headers)
+    caller = services.guard.caller(call)
     body = await read_json(request.scope, request.receive, services)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +75,7 @@ async def compact_conversation(request: Request) -> ASGIApp:
 async def count_tokens(request: Request) -> Response:
     """`POST /responses/input_tokens`: an estimate; nobody knows the tokenizer behind an instrument."""
     services, call = Services.of(request), Call.of(request.scope)
-    caller = services.guard.caller(request.headers)
+    caller = services.guard.caller(call)
     body = await read_json(request.scope, request.receive, services)
     counted = await input_tokens(services.exchange, body, caller, call.request_id)
     return json_reply(counted, headers={"x-shim-notes": "input_tokens: an estimate"})
@@ -84,4 +84,4 @@ async def count_tokens(request: Request) -> Response:
 def _owner(request: Request) -> tuple[Services, str]:
     """The services, and whose things the client may see."""
     services = Services.of(request)
-    return services, services.exchange.owner(services.guard.caller(request.headers))
+    return services, services.exchange.owner(services.guard.caller(Call.of(request.scope)))

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
-from starlette.datastructures import Headers
 
 from shim.errors import ClientFault, Fault
 from shim.exchange.connection import ConnectionTurns, LocalTurns
@@ -56,8 +55,8 @@ async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
         ClientFault: 401, before the connection is accepted.
         ClientGone: The client left in the middle of a turn.
     """
-    services, call, headers = Services.behind(scope), Call.of(scope), Headers(scope=scope)
-    caller, settings = services.guard.caller(headers), services.settings
+    services, call = Services.behind(scope), Call.of(scope)
+    caller, settings = services.guard.caller(call), services.settings
     local = LocalTurns(settings.websocket_turns, settings.websocket_memory_bytes)
     turns = ConnectionTurns(services.exchange, caller, local)
     terms = Terms(settings, services.bounds, services.slots, caller.identity)
