@@ -22,15 +22,20 @@ SERVING = (10_000, 5, 2)
 that even a full collection is short; it must come often enough that memory does not grow (`python -m bench.growth`)."""
 
 
-SPARED = ("httpx._main", "watchfiles")
-"""httpx's own program, and uvicorn's reloader."""
+SPARED = ("httpx._main", "python_multipart", "watchfiles")
+"""httpx's own program, Starlette's parser of forms, and uvicorn's reloader."""
 
 LATER = ("brotli", "zstandard")
 """httpx would decode answers with them, which `shim.upstream.decoding` declines; `shim.http.encodings` imports them once a
 request's body is so encoded."""
 
-STOOD_IN_FOR = {"logging.config": (), "uvicorn.supervisors": ("ChangeReload", "Multiprocess")}
-"""What uvicorn imports, and the names that it takes from it: for its own configuration of logs, and its own workers."""
+STOOD_IN_FOR = {
+    "html": ("escape",),
+    "logging.config": (),
+    "uvicorn.supervisors": ("ChangeReload", "Multiprocess"),
+}
+"""What is imported, and the names that are taken from it: for Starlette's page of a traceback, uvicorn's own configuration of
+logs, and its own workers."""
 
 MOST_FILES = 65_536
 """Open files that are asked for: connections are files, and many systems begin with 1,024."""

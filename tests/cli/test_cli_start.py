@@ -78,7 +78,7 @@ def test_httpx_comes_without_its_own_program(up_to_date):
 
 def test_an_endpoint_loads_neither_what_few_requests_need_nor_what_libraries_offer_besides(up_to_date):
     rare = {"brotli", "zstandard", "websockets", "difflib"}
-    offered = {"multiprocessing", "logging.handlers"}
+    offered = {"html.entities", "multiprocessing", "logging.handlers", "python_multipart"}
     assert not modules(STARTED, up_to_date) & (rare | offered)
 
 
@@ -89,6 +89,15 @@ import brotli, zstandard
 assert decode(zstandard.compress(brotli.compress(b"said")), ("br", "zstd"), 100) == b"said"
 """
     assert {"brotli", "zstandard"} <= modules(script, up_to_date)
+
+
+def test_what_was_kept_from_a_library_is_there_for_a_page_that_needs_it(up_to_date):
+    script = f"""{STARTED}
+from shim.core.faults import fault_from_error
+fault = fault_from_error("<html><title>Caf&eacute; closed</title></html>", 503)
+assert "Café closed" in fault.message, fault.message
+"""
+    assert "html.entities" in modules(script, up_to_date)
 
 
 def test_the_application_leaves_its_hosts_collector_alone():
