@@ -2129,6 +2129,20 @@ MUTANTS = [
         "tests/http/test_http_guards.py",
     ),
     Mutant(
+        "last-of-repeated-headers",
+        "http/edge.py",
+        'dict(reversed(scope["headers"]))',
+        'dict(scope["headers"])',
+        "tests/http/test_http_guards.py::test_of_repeated_headers_the_first_counts",
+    ),
+    Mutant(
+        "pages-of-tracebacks-loaded",
+        "cli/process.py",
+        '    "html": ("escape",),\n',
+        "",
+        "tests/cli/test_cli_start.py",
+    ),
+    Mutant(
         "body-reaches-into-its-bound",
         "http/bodies.py",
         "            (value,) = value\n",

@@ -144,3 +144,10 @@ async def test_every_part_of_the_api_asks_for_the_token(serve, method, path):
 async def test_probes_ask_for_no_token(serve, path):
     async with serve(client_tokens=ONE) as client:
         assert (await client.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize(("first", "second", "status"), [(ONE, TWO, 200), (TWO, ONE, 401)])
+async def test_of_repeated_headers_the_first_counts(serve, first, second, status):
+    async with serve(client_tokens=ONE) as client:
+        headers = [("authorization", f"Bearer {token}") for token in (first, second)]
+        assert (await client.get("/v1/models", headers=headers)).status_code == status
