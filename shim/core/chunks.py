@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 from pydantic_core import from_json
@@ -44,6 +45,8 @@ _KINDS: dict[str, Kind] = {"content": "text", "reasoning_content": "reasoning", 
 _BLANKS = {
     key: re.compile(rf'"{key}"\s*:\s*"((?:[^"\\]|\\.)*+)"', re.ASCII) for key in (*_KINDS, "arguments")
 }
+_BESIDE = ("index", "usage", "logprobs", "finish_reason")
+"""What a choice may say beside its delta."""
 
 _CLOSED = re.compile(r'[^"\\]*+(?:\\[^\n][^"\\]*+)*+')
 """Lines that are each the whole inside of a JSON string, if of any: no quote ends it, and no backslash its line."""
@@ -95,6 +98,8 @@ class Form:
     def run(self, payloads: Sequence[str], start: int, barred: re.Pattern[str] | None) -> list[str]:
         """What `said` gives for some payloads from `start` on, up to the first that is another, or empty, or says what is barred."""
         if len(payloads) > 1:
+            if not payloads[start].startswith(self.front):
+                return []
             payloads = payloads[start : start + self.together]
             texts = self._said_together(payloads)
             if texts and (barred is None or not barred.search("".join(texts))):
@@ -113,8 +118,7 @@ class Form:
         while count > 1 and not payloads[count - 1].startswith(front):
             count -= 1
         payloads = payloads[:count]
-        begin, end = len(front), -len(back)
-        blanks = [payload[begin:end] for payload in payloads]
+        blanks = list(map(itemgetter(slice(len(front), -len(back))), payloads))
         if "".join((front, f"{back}{front}".join(blanks), back)) != "".join(payloads):
             return []
         if not (all(blanks) and _CLOSED.fullmatch("\n".join(blanks))):
@@ -132,14 +136,8 @@ def _goes_on(barred: re.Pattern[str] | None, text: str | None) -> bool:
     return barred is None or not barred.search(text)
 
 
-@dataclass(slots=True)
-class _Spoken:
-    """The only text in a chunk: its kind, the call's index if it is of one, and where it stands."""
-
-    kind: Kind
-    place: Any
-    holder: Json
-    key: str
+_Spoken = tuple[Kind, Any, Json, str]
+"""The only text in a chunk: its kind, the call's index if it is of one, the object and the key under which it stands."""
 
 
 def form_of(payload: str, chunk: Json) -> Form | None:
@@ -151,11 +149,12 @@ def form_of(payload: str, chunk: Json) -> Form | None:
     """
     if len(payload) > MAX_FORM or (spoken := _spoken(chunk)) is None:
         return None
-    found, holder, key = _BLANKS[spoken.key].search(payload), spoken.holder, spoken.key
-    if found is None or holder[key] == _PROBE:
+    kind, place, holder, key = spoken
+    found, text = _BLANKS[key].search(payload), holder[key]
+    if found is None or text == _PROBE:
         return None
-    form = Form(spoken.kind, spoken.place, payload[: found.start(1)], payload[found.end(1) :])
-    text, holder[key] = holder[key], _PROBE
+    form = Form(kind, place, payload[: found.start(1)], payload[found.end(1) :])
+    holder[key] = _PROBE
     fits = parse_chunk(f"{form.front}{_PROBE}{form.back}") == chunk
     holder[key] = text
     return form if fits else None  # else what was found stands elsewhere, and only has the same name
@@ -167,7 +166,7 @@ def _spoken(chunk: Json) -> _Spoken | None:
     if not isinstance(choices, list) or len(choices) != 1 or chunk.get("usage") or chunk.get("error"):
         return None
     choice = choices[0]
-    if choice.get("index") or choice.get("usage") or choice.get("logprobs") or choice.get("finish_reason"):
+    if any(map(choice.get, _BESIDE)):
         return None
     delta = choice.get("delta") or {}
     said = [key for key, value in delta.items() if value and key != "role"]
@@ -175,7 +174,7 @@ def _spoken(chunk: Json) -> _Spoken | None:
         return None
     key = said[0]
     if key in _KINDS and isinstance(delta[key], str):
-        return _Spoken(_KINDS[key], None, delta, key)
+        return _KINDS[key], None, delta, key
     return _more_arguments(delta[key]) if key == "tool_calls" else None
 
 
@@ -189,4 +188,4 @@ def _more_arguments(entries: Any) -> _Spoken | None:
         return None
     if not isinstance(function.get("arguments"), str):
         return None
-    return _Spoken("arguments", entry.get("index"), function, "arguments")
+    return "arguments", entry.get("index"), function, "arguments"
