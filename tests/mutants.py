@@ -1195,6 +1195,13 @@ MUTANTS = [
     Mutant(
         "pieces-one-by-one-that-stay-many",
         "core/text.py",
+    Mutant(
+        "silent-message-keeps-nothing",
+        "core/items.py",
+        "        self.parts.append(current)\n",
+        "        if not self.silent:\n            self.parts.append(current)\n",
+        RUNS,
+    ),
         "self.loose.append(piece)\n        if len(self.loose) >= JOINED_AT:",
         "self.loose.append(piece)\n        if None:",
         TEXT,
@@ -1484,7 +1491,7 @@ MUTANTS = [
     Mutant(
         "part-done-forgotten",
         "core/items.py",
-        '        self._part_event("response.content_part.done", current)\n',
+        '            self._part_event("response.content_part.done", current)\n',
         "",
         NAIVE,
     ),

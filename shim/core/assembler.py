@@ -336,7 +336,7 @@ class Assembler:
     def _message(self) -> MessageBuilder:
         if isinstance(self._open, MessageBuilder):
             return self._open
-        return self._begin(MessageBuilder(*self._place("msg")))
+        return self._begin(MessageBuilder(*self._place("msg"), silent=self.silent))
 
     def _annotate(self, citation: Citation) -> None:
         """A source belongs to the text being written; one that comes elsewhere is dropped."""

@@ -100,14 +100,18 @@ class Speech(Item):
 
 @dataclass(slots=True)
 class MessageBuilder(Speech):
-    """A message: text, or a refusal, or text and then a refusal."""
+    """A message: text, or a refusal, or text and then a refusal.
+
+    Nobody hears of one that is `silent`: it only tells that it begins and that it is complete, which gives it its place.
+    """
 
     says = "text"
-    phase: Phase | None = None
-    parts: list[OutputPart] = field(default_factory=list)
-    part: Literal["output_text", "refusal"] | None = None
-    logprobs: list[Logprob] = field(default_factory=list)
-    annotations: list[UrlCitation] = field(default_factory=list)
+    silent: bool = False
+    phase: Phase | None = field(default=None, init=False)
+    parts: list[OutputPart] = field(default_factory=list, init=False)
+    part: Literal["output_text", "refusal"] | None = field(default=None, init=False)
+    logprobs: list[Logprob] = field(default_factory=list, init=False)
+    annotations: list[UrlCitation] = field(default_factory=list, init=False)
 
     def open(self) -> None:
         """Tell that the message begins."""
@@ -120,7 +124,8 @@ class MessageBuilder(Speech):
         self.text.append(text)
         if logprobs:
             self.logprobs.extend(logprobs)
-        self.door(self._delta(text, logprobs))
+        if not self.silent:
+            self.door(self._delta(text, logprobs))
 
     def _delta(self, text: str, logprobs: list[Logprob]) -> OutputTextDelta:
         return {
@@ -183,7 +188,8 @@ class MessageBuilder(Speech):
             return
         self._leave()
         self.part = part
-        self._part_event("response.content_part.added", self._current())
+        if not self.silent:
+            self._part_event("response.content_part.added", self._current())
         if part == "output_text":
             self.frame = Frame(self._delta("", []))
 
@@ -200,8 +206,9 @@ class MessageBuilder(Speech):
         if self.part is None:
             return
         current = self._current()
-        self._text_done(current)
-        self._part_event("response.content_part.done", current)
+        if not self.silent:
+            self._text_done(current)
+            self._part_event("response.content_part.done", current)
         self.parts.append(current)
         self.part = self.frame = None
         self.text, self.logprobs, self.annotations = Pieces(), [], []

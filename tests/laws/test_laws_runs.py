@@ -8,12 +8,20 @@ from script import Telling
 from stage import CHAT_NAMES, assembler
 
 from shim.core.chunks import More
-from shim.core.deltas import CallArguments, CallStart, Finish, RefusalText, deltas_of
+from shim.core.deltas import CallArguments, CallStart, Citation, Finish, RefusalText, Text, deltas_of
 from shim.core.runs import Run, encoded, one_by_one
 from shim.core.sse import encode
 
 KEYS = {"first": 0, "second": 1}
 """Calls of which a model says more."""
+SOURCE = {"type": "url_citation", "url": "https://a", "title": "", "start_index": 0, "end_index": 1}
+
+
+def scored(text):
+    """Text with the log probability of a token."""
+    return Text(text, [{"token": text, "logprob": -1.0, "bytes": [], "top_logprobs": []}])
+
+
 pieces = st.text(st.sampled_from('ab"\\\n\x00é😀\u2028\u2029\x85{}'), min_size=1, max_size=5)
 acts = st.tuples(
     st.sampled_from(["reasoning", "refusal", "text", "call", "patch", *KEYS]),
@@ -74,9 +82,11 @@ def test_a_silent_answer_is_the_same_without_events(told, telling):
         if kind in ("text", "reasoning"):
             loud.more(More(kind, texts))
             assert silent.more(More(kind, texts)) == []
-        elif kind == "refusal":
-            loud.feed([RefusalText(text) for text in texts])
-            assert silent.feed([RefusalText(text) for text in texts]) == []
+        else:
+            said = RefusalText if kind == "refusal" else scored
+            deltas = [*map(said, texts), Citation(SOURCE)]
+            loud.feed(deltas)
+            assert silent.feed(deltas) == []
     calls = [CallStart(0, "call_0", "get_weather"), CallArguments(0, "{}")]
     loud.feed([*calls, Finish("stop")]), loud.finish()
     assert silent.feed([*calls, Finish("stop")]) + silent.finish() == []
