@@ -19,55 +19,53 @@ def response_template(request: CreateResponse, body: Json, response_id: str, cre
         response_id: `resp_...`.
         created_at: Unix seconds.
     """
-    response = _unsaid()
+    response = _UNSAID.copy()
     response["id"], response["created_at"] = response_id, created_at
-    for name in request.model_fields_set:
-        if name in _ECHOED and (value := getattr(request, name)) is not None:
+    for name in _ECHOED & request.model_fields_set:
+        if (value := getattr(request, name)) is not None:
             echo = _ECHOES.get(name)
             response[name] = echo(value, body) if echo else value  # type: ignore[literal-required]  # names from the table
     return response
 
 
-def _unsaid() -> Response:
-    """The response to a request that says nothing, new each time: what is in it may be changed."""
-    return Response(
-        id="",
-        object="response",
-        created_at=0,
-        status="in_progress",
-        background=False,
-        completed_at=None,
-        error=None,
-        frequency_penalty=0.0,
-        incomplete_details=None,
-        instructions=None,
-        max_output_tokens=None,
-        max_tool_calls=None,
-        model="",
-        output=[],
-        parallel_tool_calls=True,
-        presence_penalty=0.0,
-        previous_response_id=None,
-        prompt_cache_key=None,
-        prompt_cache_retention=None,
-        reasoning=ReasoningEcho(effort=None, summary=None),
-        safety_identifier=None,
-        service_tier="auto",
-        store=True,
-        temperature=1.0,
-        text=TextEcho(format={"type": "text"}, verbosity="medium"),
-        tool_choice="auto",
-        tools=[],
-        top_logprobs=0,
-        top_p=1.0,
-        truncation="disabled",
-        usage=None,
-        user=None,
-        metadata={},
-    )
+_UNSAID = Response(
+    id="",
+    object="response",
+    created_at=0,
+    status="in_progress",
+    background=False,
+    completed_at=None,
+    error=None,
+    frequency_penalty=0.0,
+    incomplete_details=None,
+    instructions=None,
+    max_output_tokens=None,
+    max_tool_calls=None,
+    model="",
+    output=[],
+    parallel_tool_calls=True,
+    presence_penalty=0.0,
+    previous_response_id=None,
+    prompt_cache_key=None,
+    prompt_cache_retention=None,
+    reasoning=ReasoningEcho(effort=None, summary=None),
+    safety_identifier=None,
+    service_tier="auto",
+    store=True,
+    temperature=1.0,
+    text=TextEcho(format={"type": "text"}, verbosity="medium"),
+    tool_choice="auto",
+    tools=[],
+    top_logprobs=0,
+    top_p=1.0,
+    truncation="disabled",
+    usage=None,
+    user=None,
+    metadata={},
+)
+"""The response to a request that says nothing. Each begins as a copy: what stands in it is replaced, never changed."""
 
-
-_ECHOED = frozenset(_unsaid()) & frozenset(CreateResponse.model_fields)
+_ECHOED = frozenset(_UNSAID) & frozenset(CreateResponse.model_fields)
 
 
 def _reasoning(given: ReasoningConfig) -> ReasoningEcho:
