@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal, Self, assert_never
 
 REPLACEMENT = "\ufffd"
@@ -86,8 +87,7 @@ class Pieces:
         self.loose.clear()
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._joined
-        yield from self.loose
+        return chain(self._joined, self.loose)
 
 
 def held_back(text: str, tag: str) -> int:
