@@ -284,7 +284,7 @@ MUTANTS = [
     Mutant(
         "token-counts-unbounded",
         "core/fields.py",
-        "and 0 <= value <= _MOST_TOKENS:",
+        "and value in _TOKENS:",
         "and 0 <= value:",
         f"{UPSTREAM_FAULTS}[token-counts-beyond-reason-stream]",
     ),
@@ -672,6 +672,20 @@ MUTANTS = [
         NAIVE,
     ),
     Mutant(
+        "half-a-text-at-the-end-lost",
+        "core/deltas.py",
+        "if self._text.held or not self._tags.is_steady():",
+        "if not self._tags.is_steady():",
+        f"{NAIVE} {CHUNKS}",
+    ),
+    Mutant(
+        "beginning-of-a-tag-at-the-end-lost",
+        "core/deltas.py",
+        "if self._text.held or not self._tags.is_steady():",
+        "if self._text.held:",
+        f"{NAIVE} {CHUNKS}",
+    ),
+    Mutant(
         "refusal-lost",
         "core/deltas.py",
         "self._emit(RefusalText, self._refusal.feed(refusal), deltas)",
@@ -802,8 +816,8 @@ MUTANTS = [
     Mutant(
         "who-answers-told-once",
         "core/deltas.py",
-        "        if said == self._said:\n",
-        "        if self._served:\n",
+        "[] if said == self._said else",
+        "[] if self._served else",
         CHUNKS,
     ),
     Mutant(

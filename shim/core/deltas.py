@@ -183,26 +183,27 @@ class ChunkReader:
     room: int = MOST_OUTPUT_BYTES
     scored: bool = True
     finished: bool = False
-    _calls: list[_Call] = field(default_factory=list)
-    _by_index: dict[int, _Call] = field(default_factory=dict)
-    _by_id: dict[str, _Call] = field(default_factory=dict)
-    _text: Joiner = field(default_factory=Joiner)
-    _reasoning: Joiner = field(default_factory=Joiner)
-    _refusal: Joiner = field(default_factory=Joiner)
-    _tags: TagSplitter = field(init=False)
-    _logprobs: list[Logprob] = field(default_factory=list)
+    _calls: list[_Call] = field(default_factory=list, init=False)
+    _by_index: dict[int, _Call] = field(default_factory=dict, init=False)
+    _by_id: dict[str, _Call] = field(default_factory=dict, init=False)
+    _text: Joiner = field(default_factory=Joiner, init=False)
+    _reasoning: Joiner = field(default_factory=Joiner, init=False)
+    _refusal: Joiner = field(default_factory=Joiner, init=False)
+    _tags: TagSplitter = field(default_factory=TagSplitter, init=False)
+    _logprobs: list[Logprob] = field(default_factory=list, init=False)
     _served: Served | None = None
     _said: tuple[str | None, str | None] = (None, None)
-    _beginnings: frozenset[str] = field(init=False)
+    _beginnings: frozenset[str] = frozenset()
     _touched: _Call | None = None
     _form: Form | None = None
     _steady: Steady | None = None
     _trials: int = _TRIALS
 
     def __post_init__(self) -> None:
-        self._tags = TagSplitter(partial(_has_calls, self.names) if self.names else None)
-        ordered = sorted(self.names)
-        self._beginnings = frozenset(name for name, other in pairwise(ordered) if other.startswith(name))
+        if self.names:
+            self._tags = TagSplitter(partial(_has_calls, self.names))
+            ordered = sorted(self.names)
+            self._beginnings = frozenset(name for name, other in pairwise(ordered) if other.startswith(name))
 
     def hear(self, payload: str) -> list[Delta]:
         """The deltas of a payload: those of `read`, at less cost where it repeats the one before with another text.
@@ -230,8 +231,7 @@ class ChunkReader:
         Returns:
             What is said of some payloads; None if not even the first is such a one.
         """
-        steady = self.steady()
-        if steady is None:
+        if self._form is None or (steady := self.steady()) is None:
             return None
         form, barred, call = steady
         texts = form.run(payloads, start, barred)
@@ -291,7 +291,8 @@ class ChunkReader:
         """
         if "choices" not in chunk or "error" in chunk:
             raise_reported(chunk)
-        deltas = self._who(chunk)
+        said = chunk.get("model"), chunk.get("service_tier")
+        deltas: list[Delta] = [] if said == self._said else self._who(*said)
         choice = first_choice(chunk)
         if choice is not None and not self.finished:
             self._choice(choice, deltas)
@@ -299,10 +300,8 @@ class ChunkReader:
             deltas.append(Used(read_usage(usage)))
         return deltas
 
-    def _who(self, chunk: Json) -> list[Delta]:
-        said = chunk.get("model"), chunk.get("service_tier")
-        if said == self._said:
-            return []
+    def _who(self, *said: Any) -> list[Delta]:
+        """Who answers, if it is another than was told: the model, and the service tier."""
         model, tier = map(text_of, said)
         self._said = model or None, tier or None
         known = self._served or Served(None, None)
@@ -526,9 +525,12 @@ class ChunkReader:
     def _finish(self, reason: FinishReason, deltas: list[Delta]) -> None:
         """Let go of everything held back, then tell; a call that was cut before its name is not worth telling."""
         self.finished = True
-        self._emit(ReasoningText, self._reasoning.flush(), deltas)
-        self._route(self._tags.feed(self._text.flush()) + self._tags.flush(), deltas)
-        self._emit(RefusalText, self._refusal.flush(), deltas)
+        if self._reasoning.held:
+            deltas.append(ReasoningText(self._reasoning.flush()))
+        if self._text.held or not self._tags.is_steady():
+            self._route(self._tags.feed(self._text.flush()) + self._tags.flush(), deltas)
+        if self._refusal.held:
+            deltas.append(RefusalText(self._refusal.flush()))
         for call in self._calls:
             if call.name or reason == "stop":
                 self._end_call(call, deltas)

@@ -30,8 +30,9 @@ MOST_ALTERNATIVES = 20
 """Alternatives of a token that are told: the API gives no more."""
 
 _OCTETS = range(256)
+_TOKENS = range(1 << 31)
+"""Token counts that every reader of JSON and the store can hold."""
 _LONGEST_INDEX = 9
-_MOST_TOKENS = (1 << 31) - 1
 
 
 _REASONS: dict[FinishReason, str] = {
@@ -166,12 +167,11 @@ def arguments_of(value: Any) -> str:
         raise UpstreamFault("The upstream sent arguments that are nested too deeply.") from None
 
 
-def count_of(*values: Any) -> int:
-    """The first of several token counts that is one, and that every reader of JSON and the store can hold."""
-    for value in values:
-        if type(value) is int and 0 <= value <= _MOST_TOKENS:
-            return value
-    return 0
+def count_of(value: Any, other: Any = None) -> int:
+    """A token count; where it is none, the other one."""
+    if type(value) is int and value in _TOKENS:
+        return value
+    return 0 if other is None else count_of(other)
 
 
 def read_usage(usage: Json) -> Usage:
