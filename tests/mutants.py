@@ -1196,6 +1196,13 @@ MUTANTS = [
         RUNS,
     ),
     Mutant(
+        "silent-message-keeps-nothing",
+        "core/items.py",
+        "        self.parts.append(current)\n",
+        "        if not self.silent:\n            self.parts.append(current)\n",
+        RUNS,
+    ),
+    Mutant(
         "run-in-a-part-that-ended", "core/items.py", "self.part = self.frame = None", "self.part = None", RUNS
     ),
     Mutant("run-of-several-lines", "core/runs.py", "return one_line(", "return (", RUNS),
@@ -1209,13 +1216,6 @@ MUTANTS = [
     Mutant(
         "pieces-one-by-one-that-stay-many",
         "core/text.py",
-    Mutant(
-        "silent-message-keeps-nothing",
-        "core/items.py",
-        "        self.parts.append(current)\n",
-        "        if not self.silent:\n            self.parts.append(current)\n",
-        RUNS,
-    ),
         "self.loose.append(piece)\n        if len(self.loose) >= JOINED_AT:",
         "self.loose.append(piece)\n        if None:",
         TEXT,
@@ -1347,7 +1347,7 @@ MUTANTS = [
     Mutant(
         "calls-without-anything-to-run-released",
         "core/assembler.py",
-        '        if reason == "stop":\n            self._check_calls()\n',
+        '        if self._called and reason == "stop":\n            self._check_calls()\n',
         "",
         CHUNKS,
     ),

@@ -41,7 +41,7 @@ from shim.core.items import (
 )
 from shim.core.runs import Run, Told
 from shim.core.source import Source
-from shim.core.tools import Declared, Toolbox
+from shim.core.tools import Toolbox
 from shim.core.usage import NO_USAGE, together
 from shim.errors import Fault, UpstreamFault, cut_stream
 from shim.wire.events import DeltaEvent, ErrorEvent, Event, Lifecycle
@@ -134,13 +134,12 @@ class Assembler:
     fault: Fault | None = None
     number: int = 0
     silent: bool = False
-    _events: list[Event] = field(default_factory=list)
+    _events: list[Event] = field(default_factory=list, init=False)
     _next_index: int = 0
     _open: Builder | None = None
     _open_key: int | None = None
-    _line: dict[int | str, list[Delta]] = field(default_factory=dict)
-    _tools: dict[int, Declared] = field(default_factory=dict)
-    _call_ids: set[str] = field(default_factory=set)
+    _line: dict[int | str, list[Delta]] = field(default_factory=dict, init=False)
+    _call_ids: set[str] = field(default_factory=set, init=False)
     _called: bool = False
 
     # -- acts -------------------------------------------------------------------------------------------------
@@ -195,12 +194,12 @@ class Assembler:
 
     def finish(self) -> list[Event]:
         """The upstream's stream has ended: well if there was a finish reason, else it was cut."""
-        self._after("finish")
+        ended = self._after("finish")
         if self.reason is None:
             return self.fail(cut_stream())
         if self.shape.compact and not self.output:
             return self.fail(UpstreamFault("The model wrote no summary to compact the conversation into."))
-        self._enter("finish")
+        self.state = ended
         details = _INCOMPLETE.get(self.reason)
         response = self._response("incomplete" if details else "completed")
         response["incomplete_details"] = details
@@ -301,7 +300,7 @@ class Assembler:
         Raises:
             UpstreamFault: A finished call says nothing that a client could run; then none is released.
         """
-        if reason == "stop":
+        if self._called and reason == "stop":
             self._check_calls()
         waiting = [deltas for place, deltas in self._line.items() if _is_told(place, deltas, reason)]
         self._check_room(len(waiting))  # before the first of them is released
@@ -381,6 +380,8 @@ class Assembler:
 
     def _close(self, status: ItemStatus, *, last: bool = False) -> None:
         item, self._open = self._open, None
+        if item is None:
+            return
         if isinstance(item, CallBuilder):
             if self._was_cut(item, last=last):
                 self._abandon(item)
@@ -389,8 +390,7 @@ class Assembler:
             return
         if isinstance(item, MessageBuilder):
             item.phase = "final_answer" if last and not self._called else "commentary"
-        if item is not None:
-            item.close(status)
+        item.close(status)
 
     def _was_cut(self, call: CallBuilder, *, last: bool) -> bool:
         """Whether a call must not run: after a filter none, after a limit those that are not whole.
