@@ -84,6 +84,10 @@ class ContentReader:
         parts = (self._part(part, f"{where}[{index}]") for index, part in enumerate(content))
         return Mixed([part for part in parts if part is not None])
 
+    def chat(self, content: Content, where: str) -> ChatContent:
+        """The same as chat takes it: a string is one already."""
+        return content if isinstance(content, str) else self.read(content, where).content()
+
     def _part(self, part: Part, where: str) -> ChatPart | None:
         match part:
             case InputText():

@@ -122,10 +122,10 @@ class Fold:
     unseal: Unseal
     replay: Replay
     notes: list[str]
-    system: list[str] = field(default_factory=list)
-    entries: list[AssistantTurn | ChatMessage] = field(default_factory=list)
-    calls: dict[str, Asked] = field(default_factory=dict)
-    last_user: int = -1
+    system: list[str] = field(default_factory=list, init=False)
+    entries: list[AssistantTurn | ChatMessage] = field(default_factory=list, init=False)
+    calls: dict[str, Asked] = field(default_factory=dict, init=False)
+    last_user: int = field(default=-1, init=False)
 
     def add(self, item: InputItem, position: int, where: str) -> None:
         """Take one item: the `position`-th of the whole conversation, found at the request path `where`."""
@@ -155,13 +155,14 @@ class Fold:
     # -- messages ---------------------------------------------------------------------------------------------
 
     def _message(self, item: Message, position: int, where: str) -> None:
+        if item.role == "user":
+            self.last_user = position
+            self._user(self.reader.chat(item.content, f"{where}.content"))
+            return
         content = self.reader.read(item.content, f"{where}.content")
         if item.role == "assistant":
             self._note_media(content, f"{where}.content")
             self._turn(position, where).text.append(content.text(""))
-        elif item.role == "user":
-            self.last_user = position
-            self._user(content.content())
         else:
             self.instruct(content)
 
@@ -195,7 +196,7 @@ class Fold:
     def _agent_message(self, item: AgentMessage, where: str) -> None:
         if item.author or item.recipient:
             self.notes.append(f"{where}: author and recipient are not sent, only what was said")
-        self._user(self.reader.read(item.content, f"{where}.content").content())
+        self._user(self.reader.chat(item.content, f"{where}.content"))
 
     def _compaction(self, item: Compaction, where: str) -> None:
         summary = self.unseal(item.encrypted_content) if item.encrypted_content else None

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Literal, assert_never
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, assert_never
 
 from shim.core.builtins import BUILT_IN, BuiltInKind
 from shim.core.schema import arguments_schema
@@ -63,17 +63,17 @@ Key = tuple[str, str, str]
 """Kind, namespace and name: what makes a tool the same tool when it is declared again."""
 
 
-@dataclass
 class Toolbox:
     """Every tool of a request; later declarations replace earlier ones in place."""
 
-    strict: bool = True
-    by_key: dict[Key, Declared] = field(default_factory=dict)
-    by_chat_name: dict[str, Declared] = field(default_factory=dict)
-    by_name: dict[str, list[Key]] = field(default_factory=dict)
-    """Those that have a name, in whatever namespaces, in the order of declaration."""
-    hosted: dict[str, None] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    def __init__(self, *, strict: bool = True) -> None:
+        self.strict = strict
+        self.by_key: dict[Key, Declared] = {}
+        self.by_chat_name: dict[str, Declared] = {}
+        self.by_name: dict[str, list[Key]] = {}
+        """Those that have a name, in whatever namespaces, in the order of declaration."""
+        self.hosted: dict[str, None] = {}
+        self.notes: list[str] = []
 
     def add(self, tools: Iterable[Tool], namespace: str | None = None) -> None:
         """Declare tools, those of namespaces included."""
@@ -233,8 +233,7 @@ def _custom_description(tool: CustomTool) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """A tool choice as chat says it, and the only tools that may be called (None: all)."""
 
     chat: str | Json | None = None
