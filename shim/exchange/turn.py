@@ -196,11 +196,12 @@ class Turn:
     def _read(self, payloads: list[str]) -> list[Told]:
         """The events of one read; `[DONE]` ends the response, and so does a fault, after what came before it."""
         told: list[Told] = []
+        reader, assembler = self.reader, self.assembler
         at, most = 0, len(payloads)
         try:
-            while at < most and self.assembler.final is None:
-                if more := self.reader.more(payloads, at):
-                    told += self.assembler.more(more)
+            while at < most and assembler.final is None:
+                if more := reader.more(payloads, at):
+                    told += assembler.more(more)
                     at += len(more.texts)
                 else:
                     told += self._heard(payloads[at])
@@ -213,9 +214,10 @@ class Turn:
         """The events of one payload; with the last one come those of the end."""
         if payload == DONE:
             return self.assembler.finish()
-        deltas = self.reader.hear(payload)
+        reader = self.reader
+        deltas = reader.hear(payload)
         events = self.assembler.feed(deltas) if deltas else []
-        if self.reader.finished:
+        if reader.finished:
             if deltas and isinstance(deltas[-1], Used):
                 self.chat.settle()  # nothing else can come, though some upstreams do not end the body
                 return events + self.assembler.finish()
