@@ -8,9 +8,9 @@ Law: `Run.encoded` is what `shim.core.sse.encode` makes of `Run.events`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count, repeat
+from itertools import count
 from json.encoder import encode_basestring as as_json
 from typing import cast
 
@@ -70,13 +70,15 @@ class Run:
     def encoded(self) -> bytes:
         """The same as bytes of a server-sent event stream."""
         front, middle, end = self.frame.around()
-        hidden: Iterable[str] = repeat("")
-        if self.paddings is not None:
-            hidden = (f',"obfuscation":"{padding}"' for padding in self.paddings)
-        events = [
-            f"{front}{as_json(text)}{middle}{number}{end}{padding}}}\n\n"
-            for text, number, padding in zip(self.texts, count(self.number), hidden, strict=False)
-        ]
+        texts, numbers = map(as_json, self.texts), count(self.number)
+        if self.paddings is None:
+            told = zip(texts, numbers, strict=False)
+            events = [f"{front}{text}{middle}{number}{end}}}\n\n" for text, number in told]
+        else:
+            events = [
+                f'{front}{text}{middle}{number}{end},"obfuscation":"{padding}"}}\n\n'
+                for text, number, padding in zip(texts, numbers, self.paddings, strict=False)
+            ]
         return one_line("".join(events).encode())
 
 
