@@ -449,7 +449,8 @@ class Assembler:
         response: Response,
     ) -> list[Event]:
         self.final = response
-        self._lifecycle(kind, response)
+        if not self.silent:
+            self._lifecycle(kind, response)
         self.let_go()
         return self._take()
 

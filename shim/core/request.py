@@ -141,14 +141,15 @@ def _closed(messages: list[ChatMessage], notes: list[str], *, compaction: bool) 
 
 def _note_the_rest(request: CreateResponse, toolbox: Toolbox, notes: list[str]) -> None:
     notes += toolbox.notes
-    notes += [f"include: {name!r} is not known" for name in request.include or () if name not in INCLUDES]
-    notes += [f"{name}: unknown, left out" for name in sorted(request.model_extra or ())]
+    if request.include:
+        notes += [f"include: {name!r} is not known" for name in request.include if name not in INCLUDES]
+    if request.model_extra:
+        notes += [f"{name}: unknown, left out" for name in sorted(request.model_extra)]
     for name, reason in PASSED_OVER.items():
         if getattr(request, name) not in (None, False, "disabled"):
             notes.append(f"{name}: {reason}")
-    notes += [
-        f"tools: {kind!r} would run on the API's own servers and was left out" for kind in toolbox.hosted
-    ]
+    for kind in toolbox.hosted:
+        notes.append(f"tools: {kind!r} would run on the API's own servers and was left out")
 
 
 _CHOSEN = frozenset(
