@@ -242,11 +242,17 @@ def stride_phases(stream: Stream) -> list[float]:
     stride = stride_of(reader, assembler)
     if stride is None:
         return []
-    payloads = [payload for event in stream.events[BEGINNING:] for payload in splitter.feed(event)]
-    return [
-        timed(lambda: list(map(splitter.only, stream.events[BEGINNING:]))),
-        timed(lambda: list(map(stride.step, payloads))),
-    ]
+    events, strings = stream.events[BEGINNING:], list[bytes]()
+
+    def keep(string: bytes) -> bool:
+        strings.append(string)
+        return True
+
+    collecting, splitting = (splitter.ahead(stride.front, stride.back, tell) for tell in (keep, bool))
+    assert collecting is not None
+    assert splitting is not None
+    assert all(map(collecting, events))
+    return [timed(lambda: list(map(splitting, events))), timed(lambda: list(map(stride.tell, strings)))]
 
 
 def said(reader: ChunkReader, payloads: list[str]) -> Iterator[Said]:

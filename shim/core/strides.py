@@ -8,7 +8,6 @@ Law: a step gives the bytes that `ChunkReader.more`, `Assembler.more` and `encod
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from json.encoder import encode_basestring as as_json
@@ -26,12 +25,12 @@ class Stride:
     """Goes on as long as nothing else is heard or told; heartbeats may come between.
 
     Attributes:
-        front: What each chunk begins with, up to its text.
-        back: What it ends with.
-        barred: What the texts may not hold.
+        front: What each chunk begins with, up to its text and the quote before it.
+        back: What it ends with, from the quote after its text on.
+        barred: Finds what the texts may not hold.
         heard: Where the reader keeps the texts, if it does.
         told: Where the open item keeps them.
-        around: The event without its text, its number and its padding.
+        before, middle, after, end: The event without its text, its number and its padding.
         padding: Gives what hides the length of a text; None if nothing does.
     """
 
@@ -39,36 +38,44 @@ class Stride:
     assembler: Assembler
     front: str
     back: str
-    barred: re.Pattern[str] | None
+    barred: Callable[[str], object] | None
     heard: list[str] | None
     told: Pieces
-    around: tuple[str, str, str]
+    before: str
+    middle: str
+    after: str
+    end: str
     padding: Callable[[int], str] | None
 
     def step(self, payload: str) -> bytes | None:
         """The event of a payload; None, with nothing done, if it has to be read."""
-        front, back, barred = self.front, self.back, self.barred
-        if not (payload.startswith(front) and payload.endswith(back)):
+        if not (payload.startswith(self.front) and payload.endswith(self.back)):
             return None
-        try:  # empty where both parts overlap
-            text: str = from_json(f'"{payload[len(front) : -len(back)]}"')
+        said = slice(len(self.front) - 1, 1 - len(self.back))  # no string where both parts overlap
+        return self.tell(payload[said])
+
+    def tell(self, said: str | bytes) -> bytes | None:
+        """The event of a text, which comes as JSON; None, with nothing done, if its payload has to be read."""
+        try:
+            text: str = from_json(said)
         except ValueError:
             return None
-        size = len(text) if text.isascii() else size_of(text)
-        if not text or size > self.reader.room or (barred is not None and barred.search(text)):
+        plain, reader, assembler = text.isascii(), self.reader, self.assembler
+        size = len(text) if plain else size_of(text)
+        if not text or size > reader.room or (self.barred is not None and self.barred(text)):
             return None
-        self.reader.room -= size
+        reader.room -= size
         if self.heard is not None:
             self.heard.append(text)
         told = self.told.loose
         told.append(text)
         if len(told) >= JOINED_AT:
             self.told.join()
-        number = self.assembler.number
-        self.assembler.number = number + 1
-        before, middle, after = self.around
-        hidden = f',"obfuscation":"{self.padding(len(text))}"' if self.padding else ""
-        return one_line(f"{before}{as_json(text)}{middle}{number}{after}{hidden}}}\n\n".encode())
+        number = assembler.number
+        assembler.number = number + 1
+        padding = self.padding(len(text)) if self.padding else ""
+        event = f"{self.before}{as_json(text)}{self.middle}{number}{self.after}{padding}{self.end}".encode()
+        return event if plain else one_line(event)  # what is around the text is ASCII
 
 
 def stride_of(reader: ChunkReader, assembler: Assembler) -> Stride | None:
@@ -79,7 +86,21 @@ def stride_of(reader: ChunkReader, assembler: Assembler) -> Stride | None:
     item = assembler.speaking(form.kind, None if call is None else call.key)
     if item is None or item.frame is None:
         return None
-    padding = assembler.source.padding if assembler.shape.obfuscation else None
-    heard = None if call is None else call.arguments
-    around = item.frame.around()
-    return Stride(reader, assembler, form.front, form.back, barred, heard, item.text, around, padding)
+    before, middle, after = item.frame.around()
+    end, padding = "}\n\n", None
+    if assembler.shape.obfuscation:
+        after, end, padding = f'{after},"obfuscation":"', f'"{end}', assembler.source.padding
+    return Stride(
+        reader,
+        assembler,
+        form.front,
+        form.back,
+        None if barred is None else barred.search,
+        None if call is None else call.arguments,
+        item.text,
+        before,
+        middle,
+        after,
+        end,
+        padding,
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from shim.ambient import monotonic
@@ -19,7 +20,7 @@ from shim.core.strides import Stride, stride_of
 from shim.errors import Fault, cut_stream
 from shim.exchange.locking import Release, release_nothing
 from shim.exchange.recall import Recalled
-from shim.upstream import ChatStream
+from shim.upstream import Ahead, ChatStream
 from shim.wire.events import Event
 from shim.wire.response import Response, Usage
 
@@ -30,12 +31,8 @@ Form = TypeVar("Form")
 class Outlet(Protocol):
     """Takes pieces of a stream without waiting."""
 
-    def ready(self) -> bool:
-        """Whether it can take one now."""
-        ...
-
-    def put(self, piece: bytes) -> None:
-        """Take one."""
+    def offer(self, make: Callable[[bytes], bytes | None], said: bytes) -> bool:
+        """Have a piece made of what was said and take it, if it can take one now and one is made; whether it did."""
         ...
 
 
@@ -102,6 +99,10 @@ class Turn:
     """Whether the upstream's stream broke: then nothing more is read from it."""
     stride: Stride | None = None
     """What tells more of the same, as long as nothing else comes and bytes are wanted."""
+    outlet: Outlet | None = None
+    """Where that is put out as soon as it comes, if anywhere."""
+    passage: Ahead | None = None
+    """The way there."""
 
     @property
     def fault(self) -> Fault | None:
@@ -128,15 +129,7 @@ class Turn:
 
     def ahead(self, outlet: Outlet) -> None:
         """Have what is told in strides put out where it is made, as far as that can be, instead of given to who awaits `read`."""
-
-        def strode(payload: str) -> bool:
-            event = self._step(payload) if outlet.ready() else None
-            if event is None:
-                return False
-            outlet.put(event)
-            return True
-
-        self.chat.ahead(strode)
+        self.outlet = outlet
 
     def tell(self) -> Coroutine[Any, Any, Sequence[Told] | None]:
         """What is told next, at first `created` and `in_progress`; None after the last, and where nothing is told at all."""
@@ -152,7 +145,7 @@ class Turn:
         told: Sequence[Told] = ()
         try:
             while not told:
-                payloads = None if self.broken else await self.chat.read()
+                payloads = None if self.broken else await self.chat.read(self.passage)
                 if payloads is None:
                     told = assembler.finish() if assembler.final is None else ()
                     break
@@ -174,15 +167,21 @@ class Turn:
 
     def _told(self, payloads: list[str], *, strides: bool) -> Sequence[Told]:
         """What is told of one read; what only goes on after a single chunk is told in strides, if it may be."""
-        self.stride = None
+        self.stride = self.passage = None
         if self.assembler.final is not None:
             return ()
         told = self._read(payloads)
         if self.summary.first_token_ms is None and self.assembler.output and self.assembler.final is None:
             self._notice()
         if strides and len(payloads) == 1:
-            self.stride = stride_of(self.reader, self.assembler)
+            self._stride()
         return told
+
+    def _stride(self) -> None:
+        """Tell what only goes on in strides from now on, if that may be."""
+        self.stride = stride = stride_of(self.reader, self.assembler)
+        if stride is not None and self.outlet is not None:
+            self.passage = self.chat.ahead(stride.front, stride.back, partial(self.outlet.offer, stride.tell))
 
     async def _kept(self, events: Sequence[Told]) -> None:
         """Keep the response, before its end, which is in `events`, is told."""
@@ -275,6 +274,7 @@ class Turn:
         """Close the upstream at once; safe to call twice."""
         if self.told_at_once:  # else what was said may still be stored
             self.assembler.let_go()
+        self.outlet = self.passage = None  # both refer back here: no cycle is left to the garbage collector
         try:
             await self.chat.aclose()
         finally:

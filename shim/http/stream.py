@@ -12,12 +12,12 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Protocol, cast
 
-from shim.http.call import SCOPE_KEY, Call, ClientGone, Connection, stop
+from shim.http.call import SCOPE_KEY, Call, ClientGone, stop
 from shim.http.leaving import Leaving, cut_off
 from shim.http.replies import raw, safe_headers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from starlette.types import Receive, Scope, Send
 
@@ -73,7 +73,8 @@ class EventStream:
         self._turn = turn
         self._keepalive = keepalive_seconds
         self._leaving = leaving or Leaving()
-        self._connection: Connection | None = None
+        self._ready: Callable[[], bool] = _never  # whether the server takes a piece without waiting
+        self._put_out: Callable[[bytes], None] = _nowhere
         self._clock = asyncio.get_running_loop().time
         self._beat: asyncio.Event | None = None  # a heartbeat is being sent, until this is set
         self._relaying = False  # whether a piece is, before which no heartbeat may slip in
@@ -102,26 +103,26 @@ class EventStream:
         if call is None or call.outlet is None:
             return send
         if call.connection is not None:
-            self._connection = call.connection
+            self._ready, self._put_out = call.connection.ready, call.connection.put
             self._turn.ahead(self)
         return call.outlet
 
-    def ready(self) -> bool:
-        """Whether a piece can be put out now."""
-        return self._connection is not None and self._beat is None and self._connection.ready()
-
-    def put(self, piece: bytes) -> None:
-        """Put one out."""
-        cast("Connection", self._connection).put(piece)
+    def offer(self, make: Callable[[bytes], bytes | None], said: bytes) -> bool:
+        """See `shim.exchange.turn.Outlet`."""
+        if self._beat is not None or not self._ready() or (piece := make(said)) is None:
+            return False
+        self._put_out(piece)
         self._last_sent = self._clock()
+        return True
 
     async def _relay(self, send: Send) -> bool:
         """Send every piece; whether the turn kept its promise never to raise."""
         read = self._turn.read
         try:
             while (piece := await read()) is not None:
-                if self.ready():
-                    self.put(piece)
+                if self._beat is None and self._ready():
+                    self._put_out(piece)
+                    self._last_sent = self._clock()
                     continue
                 self._relaying = True
                 if self._beat is not None:
@@ -181,3 +182,12 @@ class EventStream:
         finally:
             self._beat = None
             sent.set()
+
+
+def _never() -> bool:
+    """For servers of which it is not known."""
+    return False
+
+
+def _nowhere(_: bytes) -> None:
+    """For servers that are never ready."""

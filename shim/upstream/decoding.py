@@ -20,6 +20,8 @@ from shim.upstream.http1 import Overdue, TooLong
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shim.upstream.sse import Ahead
+
 PIECE_BYTES = 256 << 10
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 DEFLATE_METHOD = 8  # the low nibble of a zlib stream's first byte (RFC 1950, section 2.2); some send it bare
@@ -65,8 +67,8 @@ class Decoded:
         await self.wait()
         return self.take()
 
-    async def wait(self) -> None:
-        """Return as soon as there is something to take, or never will be.
+    async def wait(self, _: Ahead | None = None) -> None:
+        """Return as soon as there is something to take, or never will be; nothing is taken ahead before it is decompressed.
 
         Raises:
             httpx.DecodingError: It is not what its encoding says, is cut short, or was `Declined`.

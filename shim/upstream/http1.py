@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
 
+    from shim.upstream.sse import Ahead
+
 MAX_HEAD_BYTES = 256 << 10
 """Bytes of an answer before its body, or between its parts; a signed `Location` alone can have 8 KB and more."""
 
@@ -62,10 +64,7 @@ class Answer(httpx.AsyncByteStream):
         headers: As they came, names in their own case.
         head: Done when the head is there, or never will be.
         over: Whether nothing more can come.
-        ahead: Takes bytes of the body that somebody waits for, if it can do so at once and alone; else does nothing.
     """
-
-    ahead: Callable[[bytes], bool] | None = None
 
     def __init__(self, connection: Connection, silence_seconds: float, until: float = math.inf) -> None:
         """Expect it.
@@ -91,6 +90,7 @@ class Answer(httpx.AsyncByteStream):
         self._complete = False
         self._trouble: Exception | None = None
         self._reader: asyncio.Future[None] | None = None
+        self._ahead: Ahead | None = None
         self._silence = silence_seconds
         self._asked = 0.0
         self._until = until
@@ -121,8 +121,11 @@ class Answer(httpx.AsyncByteStream):
             await waiting
         return self.take()
 
-    def wait(self) -> asyncio.Future[None] | None:
+    def wait(self, ahead: Ahead | None = None) -> asyncio.Future[None] | None:
         """What is done as soon as there is something to take; None if there is already, or never will be.
+
+        Args:
+            ahead: Takes what comes meanwhile, if it comes alone.
 
         Raises:
             Overdue: The time of the whole answer is over.
@@ -134,6 +137,7 @@ class Answer(httpx.AsyncByteStream):
             return None
         if self._watch is None:
             self._watch_on()
+        self._ahead = ahead
         reader = self._reader = self._loop.create_future()
         return reader
 
@@ -170,7 +174,7 @@ class Answer(httpx.AsyncByteStream):
         if not self.over:
             self.over, self._trouble = True, httpx.StreamClosed()
             self._wake()
-        self._parser = self.ahead = None  # both refer back here: no cycle is left to the garbage collector
+        self._parser = self._ahead = None  # both refer back here: no cycle is left to the garbage collector
         self._connection.leave(self, whole=self._complete)
 
     def _go_on(self) -> None:
@@ -217,22 +221,22 @@ class Answer(httpx.AsyncByteStream):
         except httptools.HttpParserError as error:
             self._unfit(error)
         reader = self._reader
-        if self._parts and reader is not None and not reader.done():
-            self._bare_bytes = 0
-            if self.ahead is None or not self._taken_ahead(self.ahead):
-                reader.set_result(None)
-        else:
+        if not self._parts or reader is None or reader.done():
             self._count(len(data))
+            return
+        self._bare_bytes = 0
+        if self._ahead is None or not self._taken(self._ahead):
+            reader.set_result(None)
 
-    def _taken_ahead(self, ahead: Callable[[bytes], bool]) -> bool:
+    def _taken(self, ahead: Ahead) -> bool:
         """Whether what has come was taken without waking who waits for it, who would be given it otherwise, or told what is wrong."""
-        data, now = self._parts[0], self._loop.time()
-        if len(self._parts) > 1 or now >= self._until or len(data) > self._left_bytes:
+        parts, now = self._parts, self._loop.time()
+        data = parts[0]
+        size = len(data)
+        if len(parts) > 1 or now >= self._until or size > self._left_bytes or not ahead(data):
             return False
-        if not ahead(data):
-            return False
-        self._parts.clear()
-        self._left_bytes -= len(data)
+        parts.clear()
+        self._left_bytes -= size
         self._asked = now
         return True
 

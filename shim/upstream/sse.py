@@ -10,6 +10,7 @@ No I/O, no JSON. Specification: https://html.spec.whatwg.org/multipage/server-se
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from httpx_sse._decoders import SSEDecoder
@@ -27,6 +28,10 @@ MAX_EVENT_BYTES = 64 << 20
 """Bytes of one line, one event or one JSON answer: more is no answer but a fault, and would fill the memory."""
 
 
+Ahead = Callable[[bytes], bool]
+"""Takes bytes ahead of who waits for them, if it can do so at once and alone; else does nothing. Whether it did."""
+
+
 class _Reader(Protocol):
     @property
     def between(self) -> bool: ...
@@ -35,14 +40,18 @@ class _Reader(Protocol):
 
 
 class PayloadReader:
-    """Reads one body, of either kind."""
+    """Reads one body, of either kind.
+
+    Attributes:
+        between: Whether what comes next begins an event.
+    """
 
     def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
         self._limit = limit
         self._head = b""
         self._marked = False  # whether a byte order mark could no longer come
         self._begun = False
-        self._between = False  # whether what comes next begins an event
+        self.between = False
         self._reader: _Reader | None = None
 
     def feed(self, data: bytes) -> list[str]:
@@ -51,7 +60,7 @@ class PayloadReader:
         Raises:
             UpstreamFault: A line, event or JSON answer is longer than the limit.
         """
-        if self._between and data.startswith(DATA) and data.endswith(END, 0, self._limit):
+        if self.between and data.startswith(DATA) and data.endswith(END, 0, self._limit):
             text = data[_WITHIN].decode("utf-8", "replace")
             if "\r" not in text:
                 if "\n" not in text:  # as there would be, if the end that was found were not the last one
@@ -61,12 +70,26 @@ class PayloadReader:
                     return list(filter(None, events))
         return self._read(data)
 
-    def only(self, data: bytes) -> str | None:
-        """The payload of these bytes if they are one whole event of one `data` line, and nothing else waits; else None."""
-        if not (self._between and data.startswith(DATA) and data.endswith(END, 0, self._limit)):
+    def ahead(self, front: str, back: str, tell: Ahead) -> Ahead | None:
+        """What takes a whole event if its payload is a JSON string between two given parts; only to be asked while `between`.
+
+        Args:
+            front: What stands before it, its first quote included.
+            back: What stands after it, its last quote included.
+            tell: Takes what stands between, quotes included, if it is one JSON string: then no line ends within.
+
+        Returns:
+            None if such payloads have several `data` lines.
+        """
+        if "\n" in front or "\n" in back:
             return None
-        text = data[_WITHIN].decode("utf-8", "replace")
-        return None if "\r" in text or "\n" in text else text
+        begin, end, limit = DATA + front.encode(), back.encode() + END, self._limit
+        said = slice(len(begin) - 1, 1 - len(end))
+
+        def taken(data: bytes) -> bool:
+            return data.startswith(begin) and data.endswith(end, 0, limit) and tell(data[said])
+
+        return taken
 
     def _read(self, data: bytes) -> list[str]:
         """The same, whatever the bytes are."""
@@ -76,18 +99,18 @@ class PayloadReader:
                 return []
             self._begun = True
             if data[:1] not in {b"{", b"["}:
-                self._between = True
+                self.between = True
                 return self.feed(data)
             self._reader = JSONReader(self._limit)
         if self._reader is None:
             self._reader = EventReader(self._limit)
         payloads = self._reader.feed(data)
-        self._between = self._reader.between
+        self.between = self._reader.between
         return payloads
 
     def finish(self) -> list[str]:
         """What the end of the body completes: an event without its blank line, or the JSON answer."""
-        return [] if self._between or self._reader is None else self._reader.finish()
+        return [] if self.between or self._reader is None else self._reader.finish()
 
     def _significant(self, data: bytes) -> bytes:
         """The bytes without the byte order mark and white space before the first character."""

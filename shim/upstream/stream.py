@@ -17,9 +17,10 @@ from shim.upstream.sse import DONE, MAX_EVENT_BYTES, PayloadReader
 from shim.upstream.troubles import TRANSPORT_ERRORS, broken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from shim.settings import Settings
+    from shim.upstream.sse import Ahead
     from shim.upstream.transport import Reply
 
 LINGER_SECONDS = 1.0
@@ -138,21 +139,17 @@ class ChatStream:
             self._hurried = seconds
             self._source.hurry(seconds)
 
-    def ahead(self, tell: Callable[[str], bool]) -> None:
-        """Have a payload that comes alone told where it arrives, if `tell` can; else `read` gives it, as it gives all others."""
-        only = self._reader.only
+    def ahead(self, front: str, back: str, tell: Ahead) -> Ahead | None:
+        """What `read` may be given for payloads of which each is a JSON string between `front` and `back`, quotes included."""
+        return self._reader.ahead(front, back, tell)
 
-        def taken(data: bytes) -> bool:
-            payload = only(data)
-            return payload is not None and tell(payload)
-
-        if isinstance(self._source, Answer):
-            self._source.ahead = taken
-
-    async def read(self) -> list[str] | None:
+    async def read(self, ahead: Ahead | None = None) -> list[str] | None:
         """The next SSE payloads, those of one network read together; None after the last.
 
         `[DONE]` is passed on as it is. An answer that is no event stream is one payload.
+
+        Args:
+            ahead: Takes what comes meanwhile, where it can, as soon as it arrives.
 
         Raises:
             UpstreamFault: The connection broke, nothing came in time, or an event is too long.
@@ -160,7 +157,7 @@ class ChatStream:
         source = self._source
         try:
             while True:
-                waiting = source.wait()
+                waiting = source.wait(ahead if self._reader.between else None)
                 if waiting is not None:
                     await waiting
                 data = source.take()

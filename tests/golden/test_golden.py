@@ -85,7 +85,7 @@ class RecordedStream:
     def conclude(self) -> None:
         """The model has finished."""
 
-    async def read(self):
+    async def read(self, _ahead=None):
         for event in self.events:
             if payloads := self.reader.finish() if event is None else self.reader.feed(event):
                 return payloads

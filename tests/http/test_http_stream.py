@@ -445,13 +445,33 @@ async def test_nothing_is_put_out_past_a_heartbeat_that_waits_for_a_slow_client(
     turn = Beating(gate, b"2 ")
     stream = on_our_own_server(turn, server, send, keepalive_seconds=0.001)
     await soon(sending.wait())
-    assert not turn.outlet.ready()
+    assert not turn.outlet.offer(bytes, b"2 ")
     gate.set()
     for _ in range(3):
         await asyncio.sleep(0)
     go_on.set()
     await soon(stream)
     assert b"".join(sent).startswith(b"1 2 ")
+
+
+async def test_nothing_is_made_for_a_client_that_has_no_room():
+    server, gate, made = OwnServer(), asyncio.Event(), []
+
+    def make(said):
+        made.append(said)
+        return said or None
+
+    turn = FakeTurn(gate)
+    stream = on_our_own_server(turn, server, nothing)
+    await soon(turn.waiting.wait())
+    server.free = False
+    assert not turn.outlet.offer(make, b"1 ")
+    server.free = True
+    assert not turn.outlet.offer(make, b"")
+    assert turn.outlet.offer(make, b"2 ")
+    assert (made, server.pieces) == ([b"", b"2 "], [b"2 "])
+    gate.set()
+    await soon(stream)
 
 
 async def test_what_is_put_out_ahead_is_no_silence():
@@ -467,7 +487,7 @@ async def test_what_is_put_out_ahead_is_no_silence():
     await soon(turn.waiting.wait())
     before = turn.outlet._last_sent
     await asyncio.sleep(0.01)
-    turn.outlet.put(b"1 ")
+    assert turn.outlet.offer(bytes, b"1 ")
     assert turn.outlet._last_sent > before
     gate.set()
     await soon(stream)

@@ -61,7 +61,7 @@ class FakeChat:
     def conclude(self) -> None:
         """The model has finished."""
 
-    async def read(self) -> list[str] | None:
+    async def read(self, _ahead: object = None) -> list[str] | None:
         """The next read."""
         self.left = self.left or iter(self.prepared)
         for texts in self.left:

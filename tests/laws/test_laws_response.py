@@ -70,7 +70,7 @@ def test_a_response_that_is_not_streamed_is_the_last_one_of_the_stream(script, f
 
 def test_a_response_that_is_not_streamed_is_kept_before_the_end_of_the_upstreams_body():
     class Hanging(FakeChat):
-        async def read(self):
+        async def read(self, _ahead=None):
             if (texts := await super().read()) is not None:
                 return texts
             order.append("the end is awaited")

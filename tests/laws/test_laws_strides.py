@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from script import Telling, scripts
-from stage import CHAT_NAMES, FakeChat, delta, entry, run, turn
+from stage import CHAT_NAMES, FakeChat, delta, entry, events_of, run, turn
 from test_laws_forms import chunk_of, more_of_it, named, similar_payloads
 from wireforms import forms, payloads
 
@@ -14,6 +14,7 @@ from shim.core.deltas import ChunkReader
 from shim.core.sse import encode
 from shim.core.strides import Stride
 from shim.core.text import JOINED_AT
+from shim.upstream.sse import PayloadReader
 
 tellings = st.builds(Telling, summary=st.booleans(), obfuscation=st.booleans())
 PLAIN = Telling()
@@ -50,16 +51,14 @@ def by_events(texts, telling=PLAIN, beats=(), **kinds):
 
 
 class AheadChat(FakeChat):
-    """Tells what comes where it arrives, if it is taken there, as a `ChatStream` does."""
+    """Has what comes taken where it arrives, as a `ChatStream` does."""
 
-    tell = None
+    def ahead(self, front, back, tell):
+        return PayloadReader().ahead(front, back, tell)
 
-    def ahead(self, tell):
-        self.tell = tell
-
-    async def read(self):
+    async def read(self, ahead=None):
         while (payloads := await super().read()) is not None:
-            if not (self.tell and len(payloads) == 1 and self.tell(payloads[0])):
+            if not (ahead and len(payloads) == 1 and ahead(f"data: {payloads[0]}\n\n".encode())):
                 break
         return payloads
 
@@ -67,21 +66,17 @@ class AheadChat(FakeChat):
 class Outlet:
     """Takes pieces, but for some times."""
 
-    def __init__(self, busy):
+    def __init__(self, busy=()):
         self.busy = busy
-        self.free = False
         self.asked = 0
         self.pieces = []
 
-    def ready(self):
+    def offer(self, make, said):
         self.asked += 1
-        self.free = self.asked not in self.busy
-        return self.free
-
-    def put(self, piece):
-        assert self.free
-        self.free = False
-        self.pieces.append(piece)
+        piece = None if self.asked in self.busy else make(said)
+        if piece is not None:
+            self.pieces.append(piece)
+        return piece is not None
 
 
 def by_outlet(texts, telling=PLAIN, busy=(), **kinds):
@@ -113,6 +108,36 @@ def test_what_is_told_ahead_is_what_events_tell_however_alike_the_payloads_are(t
 
 def test_what_only_goes_on_is_told_ahead():
     assert by_outlet([chunk_of(text) for text in "abcdef"])[1] == 4
+
+
+def test_what_is_told_ahead_ends_with_its_item_whatever_else_comes_with_the_end():
+    no = json.dumps(delta(refusal="no"))
+    reads = [*([chunk_of(text)] for text in "abc"), [no, no], [chunk_of("d")], [chunk_of("e")], [FINISH]]
+    outlet = Outlet()
+
+    async def collected():
+        played = turn(AheadChat(reads))
+        played.ahead(outlet)
+        async for piece in pieces(played):
+            outlet.pieces.append(piece)
+
+    run(collected())
+    events = events_of(turn(FakeChat(reads)))
+    assert b"".join(outlet.pieces) == b"".join(map(encode, events))
+
+
+def test_a_turn_that_is_closed_amid_a_stride_has_no_way_back_to_its_outlet():
+    played, outlet = turn(AheadChat([[chunk_of(text)] for text in "ab"])), Outlet()
+    played.ahead(outlet)
+
+    async def read():
+        for _ in range(3):
+            await played.read()
+        assert played.passage is not None
+        await played.aclose()
+
+    run(read())
+    assert (played.outlet, played.passage) == (None, None)
 
 
 @given(script=scripts(), form=forms, telling=tellings, beats=st.sets(st.integers(0, 12)))
@@ -151,14 +176,14 @@ FINISH = json.dumps(delta("stop"))
     ],
 )  # fmt: skip
 def test_what_only_goes_on_is_told_in_strides(monkeypatch, texts, strides):
-    made, step = [], Stride.step
+    made, tell = [], Stride.tell
 
-    def counted(self, payload):
-        event = step(self, payload)
+    def counted(self, said):
+        event = tell(self, said)
         made.extend([event] if event is not None else ())
         return event
 
-    monkeypatch.setattr(Stride, "step", counted)
+    monkeypatch.setattr(Stride, "tell", counted)
     assert by_bytes(texts) == by_events(texts)
     assert len(made) == strides
 

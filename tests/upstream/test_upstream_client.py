@@ -244,6 +244,34 @@ async def test_silence_within_the_answer_is_a_504():
     assert caught.value.status == 504
 
 
+async def test_what_goes_on_is_taken_ahead_but_not_within_an_event():
+    async def talk(_, writer):
+        for data in (b'data: ["a"]\n\n', b'data: ["b"]\n\n', b'data: ["c"]\n\ndata: ', b'data: ["d"]\n\n'):
+            writer.write((HEAD if not taken else b"") + chunk(data))
+            taken.append(b"-")
+            await asyncio.wait_for(go_on.acquire(), 5)
+
+    taken, go_on = [], asyncio.Semaphore(0)
+
+    def tell(said):
+        taken.append(said)
+        go_on.release()
+        return True
+
+    async with serving(talk) as server:
+        up = upstream(server.url())
+        async with await up.open(b"{}", KEY) as stream, asyncio.timeout(5):
+            assert await stream.read() == ['["a"]']
+            go_on.release()
+            ahead = stream.ahead('["', '"]', tell)
+            assert await stream.read(ahead) == ['["c"]']
+            go_on.release()
+            assert await stream.read(ahead) == ['data: ["d"]']
+            go_on.release()
+        await up.aclose()
+    assert taken == [b"-", b"-", b'"b"', b"-", b"-"]
+
+
 async def test_an_answer_cut_in_its_middle_gives_what_came_and_then_a_fault():
     async def cut(_, writer):
         writer.write(HEAD + chunk(b"data: a\n\n"))

@@ -943,15 +943,25 @@ async def test_who_leaves_as_an_interim_answer_comes_leaves_no_connection_on_whi
 
 
 @asynccontextmanager
-async def awaited(**allowed):
+async def awaited(refused=(), **allowed):
     """An answer that somebody waits for, and who does; what comes is taken ahead into a list."""
     async with begun(BEGUN) as stream:
         assert await stream.read() == b"half"
         taken = []
-        stream.ahead = lambda data: taken.append(data) or True
+
+        def ahead(data):
+            if data in refused:
+                return False
+            taken.append(data)
+            return True
+
+        async def read():
+            await stream.wait(ahead)
+            return stream.take()
+
         if allowed:
             stream.allow(**allowed)
-        reading = asyncio.create_task(stream.read())
+        reading = asyncio.create_task(read())
         await asyncio.sleep(0)
         yield stream, stream._connection.data_received, reading, taken
         reading.cancel()
@@ -966,12 +976,11 @@ async def test_what_is_taken_ahead_wakes_nobody():
 
 
 async def test_what_is_not_taken_ahead_is_read():
-    async with awaited() as (stream, comes, reading, _):
-        stream.ahead = lambda data: data == b"x"
+    async with awaited(refused=[b"y"]) as (_, comes, reading, taken):
         comes(b"x")
         comes(b"y")
         comes(b"z")
-        assert await reading == b"yz"
+        assert (await reading, taken) == (b"yz", [b"x"])
 
 
 @pytest.mark.parametrize(
@@ -1012,7 +1021,7 @@ async def test_silence_begins_anew_with_what_is_taken_ahead():
 async def test_an_answer_that_is_closed_is_taken_ahead_no_more():
     async with awaited() as (stream, _, _, _):
         pass
-    assert stream.ahead is None
+    assert stream._ahead is None
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])

@@ -5,6 +5,7 @@ import pytest
 from httpx_sse._decoders import SSEDecoder
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic_core import from_json
 
 from shim.errors import UpstreamFault
 from shim.upstream.sse import LineSplitter, PayloadReader
@@ -188,35 +189,75 @@ def test_each_read_gives_its_own_list():
 
 
 lines = st.sampled_from(
-    ["data: a", "data: ", "data:b", "data: é😀", ": c", "id: 7", "event: x", "\r", "", ""]
+    [
+        'data: ["a"]',
+        'data: ["é😀"]',
+        'data: ["',
+        'data: ["',
+        '"]',
+        'data: [""]',
+        'data: ["]',
+        'data:["b"]',
+        ": c",
+        "\r",
+        "",
+        "",
+    ]
 )
+
+
+def strings():
+    """What is taken of JSON strings, and who takes it."""
+    taken = []
+
+    def tell(said):
+        try:
+            taken.append(from_json(said))
+        except ValueError:
+            return False
+        return True
+
+    return taken, tell
 
 
 @given(
     said=st.lists(lines, max_size=12),
     places=st.lists(st.integers(0, 1000), max_size=6),
     ends=st.sampled_from(["\n", "\r\n"]),
-    limit=st.sampled_from([8, 1 << 20]),
+    limit=st.sampled_from([14, 1 << 20]),
 )
-@example(["data: a", "", "data: b", ""], [9], "\n", 1 << 20)
-@example(["data: a", "", "data: bcdefghi", ""], [9], "\n", 8)
-@example(["data: a", "", "data: ", "b", ""], [9], "\n", 1 << 20)
-@example(["data: a", "", "data: b\rdata: c", ""], [9], "\n", 1 << 20)
-def test_what_is_the_only_payload_is_what_would_be_read(said, places, ends, limit):
+@example(['data: ["a"]', "", 'data: ["é😀"]', ""], [13], "\n", 1 << 20)
+@example(['data: ["a"]', "", 'data: ["é😀"]', ""], [13], "\n", 14)
+@example(['data: ["a"]', "", 'data: ["', '"]', ""], [13], "\n", 1 << 20)
+@example(['data: ["a"]', "", 'data: ["\r"]', ""], [13], "\n", 1 << 20)
+@example(['data: ["a"]', "", 'data: ["]', ""], [13], "\n", 1 << 20)
+@example(['data: ["a"]', "", 'data: ["a"]', "", 'data: ["a"]', ""], [13], "\n", 1 << 20)
+def test_what_is_taken_ahead_is_what_would_be_read(said, places, ends, limit):
     reader = PayloadReader(limit)
+    taken, tell = strings()
+    ahead = reader.ahead('["', '"]', tell)
     for data in cut("".join(f"{line}{ends}" for line in said).encode(), places):
-        only = reader.only(data)
+        took = reader.between and ahead(data)
         try:
             read = reader.feed(data)
         except UpstreamFault:
-            assert only is None
+            assert not took
             return
-        assert only is None or read == ([only] if only else [])
+        assert not took or read == [f'["{taken[-1]}"]']
 
 
-def test_a_whole_event_that_comes_alone_is_the_only_payload():
+def test_a_whole_event_that_comes_alone_is_taken_ahead():
+    taken, tell = strings()
     reader = PayloadReader()
-    assert reader.only(b"data: a\n\n") is None  # a byte order mark might have come
-    reader.feed(b"data: a\n\n")
-    assert reader.only(b"data: b\n\n") == "b"
-    assert reader.only(b"data: b\n\ndata: c\n\n") is None
+    ahead = reader.ahead('["', '"]', tell)
+    assert not reader.between  # a byte order mark might come
+    reader.feed(b'data: ["a"]\n\n')
+    assert reader.between
+    assert ahead(b'data: ["b"]\n\n')
+    assert not ahead(b'data: ["c"]\n\ndata: ["d"]\n\n')
+    assert taken == ["b"]
+
+
+@pytest.mark.parametrize(("front", "back"), [('[\n"', '"]'), ('["', '"\n]')])
+def test_payloads_of_several_lines_are_not_taken_ahead(front, back):
+    assert PayloadReader().ahead(front, back, bool) is None
