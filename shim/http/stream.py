@@ -8,7 +8,6 @@ departure (`Call.while_connected` cancels the whole answer) and closing the turn
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -17,7 +16,7 @@ from shim.http.leaving import Leaving, cut_off
 from shim.http.replies import raw, safe_headers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.types import Receive, Scope, Send
 
@@ -75,26 +74,27 @@ class EventStream:
         self._leaving = leaving or Leaving()
         self._ready: Callable[[], bool] = _never  # whether the server takes a piece without waiting
         self._put_out: Callable[[bytes], None] = _nowhere
-        self._clock = asyncio.get_running_loop().time
-        self._beat: asyncio.Event | None = None  # a heartbeat is being sent, until this is set
+        self._loop = loop = asyncio.get_running_loop()
+        self._clock = loop.time
+        self._timer: asyncio.TimerHandle | None = None
+        self._beat: asyncio.Task[None] | None = None  # what sends a heartbeat, once that is made
         self._relaying = False  # whether a piece is, before which no heartbeat may slip in
         self._lost = False  # whether something that was made was not sent: then nothing may follow it
         self._last_sent = 0.0
+        self._send: Send
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI's signature
         """Send the headers, every piece, and the end; raises `ClientGone` at most."""
         headers = {**safe_headers(self._turn.headers), **SSE_HEADERS}
         await send({"type": "http.response.start", "status": 200, "headers": raw(headers)})
-        outlet = self._outlet(scope, send)
+        self._send = self._outlet(scope, send)
         try:
-            async with self._heartbeats(outlet):
-                # A task of its own: each piece would else be woken up through every layer around this one.
-                if not await asyncio.create_task(self._relay(outlet)):
-                    Call.of(scope).outcome = "broken"
+            if not await self._told():
+                Call.of(scope).outcome = "broken"
         except asyncio.CancelledError:
             if self._lost or not self._leaving.takes_over():
                 raise
-            await self._put(await self._turn.cut_off(cut_off()), outlet)
+            await self._put(await self._turn.cut_off(cut_off()))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _outlet(self, scope: Scope, send: Send) -> Send:
@@ -115,8 +115,24 @@ class EventStream:
         self._last_sent = self._clock()
         return True
 
-    async def _relay(self, send: Send) -> bool:
-        """Send every piece; whether the turn kept its promise never to raise."""
+    async def _told(self) -> bool:
+        """Send every piece, and heartbeats in silence; whether the turn kept its promise never to raise."""
+        self._last_sent = self._clock()
+        if self._keepalive:
+            self._watch()
+        try:
+            # A task of its own: each piece would else be woken up through every layer around this one.
+            return await asyncio.create_task(self._relay())
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            beat, self._beat = self._beat, None
+            if beat is not None:
+                self._lost = True
+                await stop(beat)
+
+    async def _relay(self) -> bool:
+        """Send every piece; whether the turn kept its promise."""
         read = self._turn.read
         try:
             while (piece := await read()) is not None:
@@ -126,8 +142,8 @@ class EventStream:
                     continue
                 self._relaying = True
                 if self._beat is not None:
-                    await self._beat.wait()
-                await self._put(piece, send)
+                    await asyncio.wait((self._beat,))
+                await self._put(piece)
                 self._relaying = False
         except asyncio.CancelledError:
             self._lost = self._lost or self._relaying
@@ -142,46 +158,34 @@ class EventStream:
         finally:
             self._relaying = True  # no heartbeat begins any more
 
-    async def _put(self, piece: bytes, send: Send) -> None:
+    async def _put(self, piece: bytes) -> None:
         """Send a piece in the ordinary way, waiting for a slow client."""
         try:
             if piece:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         except OSError as error:
             raise ClientGone from error
         self._last_sent = self._clock()
 
-    @contextlib.asynccontextmanager
-    async def _heartbeats(self, send: Send) -> AsyncIterator[None]:
-        if not self._keepalive:
-            yield
+    def _watch(self) -> None:
+        """Look for silence when there may next be enough of it."""
+        self._timer = self._loop.call_at(self._last_sent + self._keepalive, self._look)
+
+    def _look(self) -> None:
+        """Have a heartbeat sent if nothing was for long enough; from its making on, all pieces wait for it."""
+        now = self._clock()
+        if self._relaying:
+            self._last_sent = now  # a slow client is not silence; do not queue up behind the piece
+        elif now - self._last_sent >= self._keepalive:
+            self._beat = asyncio.create_task(self._send_beat(self._turn.heartbeat()))
             return
-        beating = asyncio.create_task(self._keep_alive(send))
-        try:
-            yield
-        finally:
-            await stop(beating)
+        self._watch()
 
-    async def _keep_alive(self, send: Send) -> None:
-        clock = asyncio.get_running_loop().time
-        self._last_sent = clock()
-        while True:
-            await asyncio.sleep(self._last_sent + self._keepalive - clock())
-            if self._relaying:
-                self._last_sent = clock()  # a slow client is not silence; do not queue up behind the piece
-            elif clock() - self._last_sent >= self._keepalive:
-                await self._send_beat(send)
-
-    async def _send_beat(self, send: Send) -> None:
-        self._beat = sent = asyncio.Event()
-        try:
-            await self._put(self._turn.heartbeat(), send)
-        except asyncio.CancelledError:
-            self._lost = True
-            raise
-        finally:
-            self._beat = None
-            sent.set()
+    async def _send_beat(self, beat: bytes) -> None:
+        """Send a heartbeat, and go on watching; if that fails, no other is sent."""
+        await self._put(beat)
+        self._beat = None
+        self._watch()
 
 
 def _never() -> bool:

@@ -6,6 +6,7 @@ import pytest
 from http_fakes import FakeTurn, post, raw_request, soon
 
 from shim.http.call import SCOPE_KEY, Call, ClientGone
+from shim.http.leaving import Leaving
 from shim.http.stream import EventStream
 
 STREAM = {"model": "gpt-5", "stream": True}
@@ -452,6 +453,69 @@ async def test_nothing_is_put_out_past_a_heartbeat_that_waits_for_a_slow_client(
     go_on.set()
     await soon(stream)
     assert b"".join(sent).startswith(b"1 2 ")
+
+
+async def test_silence_is_watched_by_no_task_and_no_longer_than_the_stream():
+    server, gate = OwnServer(), asyncio.Event()
+    turn = FakeTurn(gate)
+    before = asyncio.all_tasks()
+    stream = on_our_own_server(turn, server, nothing, keepalive_seconds=15)
+    await soon(turn.waiting.wait())
+    assert len(asyncio.all_tasks() - before) == 2  # the answer and its relay
+    assert not turn.outlet._timer.cancelled()
+    gate.set()
+    await soon(stream)
+    assert turn.outlet._timer.cancelled()
+
+
+async def test_a_heartbeat_is_sent_after_so_much_silence_and_no_sooner():
+    server, gate = OwnServer(), asyncio.Event()
+    turn = FakeTurn(gate)
+    stream = on_our_own_server(turn, server, nothing, keepalive_seconds=15)
+    await soon(turn.waiting.wait())
+    for seconds, beats in ((14, 0), (15, 1)):
+        turn.outlet._clock = lambda seconds=seconds: turn.outlet._last_sent + seconds
+        turn.outlet._look()
+        assert turn.beats == beats
+    gate.set()
+    await soon(stream)
+
+
+async def test_nothing_is_put_out_between_a_heartbeat_s_making_and_its_sending():
+    server, gate, offered = OwnServer(), asyncio.Event(), []
+
+    class Beating(FakeTurn):
+        def heartbeat(self):
+            asyncio.get_running_loop().call_soon(offer)
+            return b"1 "
+
+    def offer():
+        offered.append(turn.outlet.offer(bytes, b"2 "))
+        gate.set()
+
+    turn = Beating(gate)
+    await soon(on_our_own_server(turn, server, nothing, keepalive_seconds=0.001))
+    assert offered[0] is False
+
+
+@pytest.mark.parametrize("steps", range(3))
+async def test_nothing_is_told_after_a_heartbeat_that_was_made_and_not_sent(steps):
+    async def send(message):
+        if message.get("body"):
+            await asyncio.Event().wait()
+
+    turn = FakeTurn(asyncio.Event())
+    call = Call("POST", "/v1/responses", connection=OwnServer())
+    events = EventStream(turn, 15, Leaving(over=True))
+    stream = asyncio.create_task(events({SCOPE_KEY: call}, None, call.stamped(send)))
+    await soon(turn.waiting.wait())
+    events._last_sent -= 15
+    events._look()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    stream.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stream
 
 
 async def test_nothing_is_made_for_a_client_that_has_no_room():
