@@ -19,7 +19,7 @@ def response_template(request: CreateResponse, body: Json, response_id: str, cre
         response_id: `resp_...`.
         created_at: Unix seconds.
     """
-    response = _UNSAID.copy()
+    response = _unsaid()
     response["id"], response["created_at"] = response_id, created_at
     for name in _ECHOED & request.model_fields_set:
         if (value := getattr(request, name)) is not None:
@@ -63,9 +63,21 @@ _UNSAID = Response(
     user=None,
     metadata={},
 )
-"""The response to a request that says nothing. Each begins as a copy: what stands in it is replaced, never changed."""
+"""The response to a request that says nothing."""
 
 _ECHOED = frozenset(_UNSAID) & frozenset(CreateResponse.model_fields)
+
+
+def _unsaid() -> Response:
+    """The same, new each time: what is in it may be changed."""
+    return {
+        **_UNSAID,
+        "output": [],
+        "reasoning": _UNSAID["reasoning"].copy(),
+        "text": {**_UNSAID["text"], "format": _UNSAID["text"]["format"].copy()},
+        "tools": [],
+        "metadata": {},
+    }
 
 
 def _reasoning(given: ReasoningConfig) -> ReasoningEcho:
