@@ -1,15 +1,12 @@
-"""Hypothesis profiles, a store of its own for every test, and a look at what all responses begin as.
+"""Hypothesis profiles, and a store of its own for every test.
 
 `ci` (the default) draws the same examples every time, `dev` draws new ones, `mutants` is quick.
 """
 
 import os
-from copy import deepcopy
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-
-from shim.core import echo
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
@@ -31,11 +28,3 @@ def _nothing_of_the_users(monkeypatch, tmp_path_factory):
     """No test stores anything in the user's data directory."""
     monkeypatch.setenv("GRID_SHIM_STORE", "memory")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _what_all_responses_begin_as_is_never_changed():
-    """Else what one client said would be told to another."""
-    before = deepcopy(echo._UNSAID)
-    yield
-    assert before == echo._UNSAID

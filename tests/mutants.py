@@ -2198,6 +2198,13 @@ MUTANTS = [
         "tests/http/test_http_guards.py",
     ),
     Mutant(
+        "texts-shared-by-responses",
+        "core/echo.py",
+        '_UNSAID["text"]["format"].copy()',
+        '_UNSAID["text"]["format"]',
+        "tests/request/test_request_echo.py",
+    ),
+    Mutant(
         "last-of-repeated-headers",
         "http/edge.py",
         'dict(reversed(scope["headers"]))',
