@@ -880,6 +880,23 @@ MUTANTS = [
     ),
     Mutant("plain-piece-after-a-half", "core/jsonstrings.py", " or self._high or not", " or not", TEXT),
     Mutant("string-without-its-place", "core/jsonstrings.py", "self._place = self.path", "pass", TEXT),
+    Mutant(
+        "cut-reads-read-by-lines",
+        "upstream/sse.py",
+        "            if end and len(whole)",
+        "            if None and len(whole)",
+        SSE,
+    ),
+    Mutant(
+        "read-after-a-cut-read-by-lines", "upstream/sse.py", "= data.partition(END)", '= data, b"", b""', SSE
+    ),
+    Mutant(
+        "cut-event-lost",
+        "upstream/sse.py",
+        "                rest = cut\n",
+        '                rest = b""\n',
+        SSE,
+    ),
     Mutant("first-data-line-lost", "upstream/sse.py", "        self._decoded(kept)\n", "", SSE),
     Mutant("data-line-kept-within-an-event", "upstream/sse.py", "self._between and line", "line", SSE),
     Mutant("kept-line-not-counted", "upstream/sse.py", "len(self._kept) + self", "self", SSE),

@@ -92,7 +92,7 @@ class PayloadReader:
         return taken
 
     def _read(self, data: bytes) -> list[str]:
-        """The same, whatever the bytes are."""
+        """The same, whatever the bytes are: they may begin or end within an event, and those between are whole."""
         if not self._begun:
             data = self._significant(data)
             if not data:
@@ -102,6 +102,19 @@ class PayloadReader:
                 self.between = True
                 return self.feed(data)
             self._reader = JSONReader(self._limit)
+        payloads: list[str] = []
+        rest = data
+        if not self.between:
+            begun, end, rest = data.partition(END)
+            payloads = self._by_lines(begun + end)
+        if self.between:
+            whole, end, cut = rest.rpartition(END)
+            if end and len(whole) + len(end) < len(data):
+                payloads += self.feed(whole + end)
+                rest = cut
+        return payloads + self._by_lines(rest)
+
+    def _by_lines(self, data: bytes) -> list[str]:
         if self._reader is None:
             self._reader = EventReader(self._limit)
         payloads = self._reader.feed(data)

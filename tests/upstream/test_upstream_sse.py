@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json
 
 from shim.errors import UpstreamFault
-from shim.upstream.sse import LineSplitter, PayloadReader
+from shim.upstream.sse import EventReader, LineSplitter, PayloadReader
 
 
 def payloads(*chunks: bytes, limit: int = 1 << 20) -> list[str]:
@@ -186,6 +186,19 @@ def test_each_read_gives_its_own_list():
     assert reader.feed(b"data: a\n\ndata: b\n\ndata: c") == ["a", "b"]
     assert reader.feed(b"c\n\n") == ["cc"]
     assert reader.finish() == []
+
+
+@pytest.mark.parametrize("size", [4096, 4097])
+def test_of_many_events_only_those_that_a_read_cuts_are_read_by_lines(monkeypatch, size):
+    by_lines, real = [], EventReader.feed
+    monkeypatch.setattr(
+        EventReader, "feed", lambda self, data: (by_lines.append(len(data)), real(self, data))[1]
+    )
+    event = b"data: {}\n\n"
+    body = event * 5000
+    reads = [body[place : place + size] for place in range(0, len(body), size)]
+    assert payloads(*reads) == ["{}"] * 5000
+    assert sum(by_lines) <= len(event) * len(reads)
 
 
 lines = st.sampled_from(
