@@ -248,7 +248,7 @@ def stride_phases(stream: Stream) -> list[float]:
         strings.append(string)
         return True
 
-    collecting, splitting = (splitter.ahead(stride.front, stride.back, tell) for tell in (keep, bool))
+    collecting, splitting = (splitter.taker(stride.front, stride.back, tell) for tell in (keep, bool))
     assert collecting is not None
     assert splitting is not None
     assert all(map(collecting, events))

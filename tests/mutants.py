@@ -284,7 +284,7 @@ MUTANTS = [
     Mutant(
         "token-counts-unbounded",
         "core/fields.py",
-        "and value in _TOKENS:",
+        "and value in _COUNTS:",
         "and 0 <= value:",
         f"{UPSTREAM_FAULTS}[token-counts-beyond-reason-stream]",
     ),
@@ -2229,10 +2229,17 @@ MUTANTS = [
         "tests/http/test_http_guards.py::test_of_repeated_headers_the_first_counts",
     ),
     Mutant(
+        "stood-in-for-for-ever",
+        "cli/process.py",
+        "            del sys.modules[self.__name__]\n",
+        "            pass\n",
+        "tests/cli/test_cli_start.py",
+    ),
+    Mutant(
         "pages-of-tracebacks-loaded",
         "cli/process.py",
-        '    "html": ("escape",),\n',
-        "",
+        '"html",)',
+        ")",
         "tests/cli/test_cli_start.py",
     ),
     Mutant(

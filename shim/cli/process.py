@@ -8,8 +8,9 @@ from __future__ import annotations
 import gc
 import sys
 from contextlib import suppress
+from importlib import import_module
 from types import ModuleType, SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 if sys.platform != "win32":
     import resource
@@ -22,23 +23,31 @@ SERVING = (10_000, 5, 2)
 that even a full collection is short; it must come often enough that memory does not grow (`python -m bench.growth`)."""
 
 
-SPARED = ("httpx._main", "python_multipart", "watchfiles")
-"""httpx's own program, Starlette's parser of forms, and uvicorn's reloader."""
+SPARED = ("httpx._main", "multipart", "python_multipart", "watchfiles")
+"""httpx's own program, Starlette's parser of forms under both of its names, and uvicorn's reloader."""
 
 LATER = ("brotli", "zstandard")
 """httpx would decode answers with them, which `shim.upstream.decoding` declines; `shim.http.encodings` imports them once a
 request's body is so encoded."""
 
-STOOD_IN_FOR = {
-    "html": ("escape",),
-    "logging.config": (),
-    "uvicorn.supervisors": ("ChangeReload", "Multiprocess"),
-}
-"""What is imported, and the names that are taken from it: for Starlette's page of a traceback, uvicorn's own configuration of
-logs, and its own workers."""
+ON_DEMAND = ("html",)
+"""What is imported by many and asked by few: for the page of a traceback, and for the title of an upstream's page."""
+
+STOOD_IN_FOR = {"logging.config": (), "uvicorn.supervisors": ("ChangeReload", "Multiprocess")}
+"""What uvicorn imports, and the names that it takes from it: for its own configuration of logs, and its own workers."""
 
 MOST_FILES = 65_536
 """Open files that are asked for: connections are files, and many systems begin with 1,024."""
+
+
+class OnDemand(ModuleType):
+    """Stands for a module until something is taken from it."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Take it from the module itself, which is imported for it."""
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
 
 
 def lighten() -> None:
@@ -46,6 +55,8 @@ def lighten() -> None:
     gc.set_threshold(*STARTING)
     for name in (*SPARED, *LATER):
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    for name in ON_DEMAND:
+        sys.modules.setdefault(name, OnDemand(name))
     for name, wanted in STOOD_IN_FOR.items():
         sys.modules.setdefault(name, cast("ModuleType", SimpleNamespace(**dict.fromkeys(wanted))))
 

@@ -10,6 +10,7 @@ text, HTML of some proxy, and nothing at all.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import dataclass, replace
@@ -212,11 +213,7 @@ def _supplier(error: dict[str, Any], depth: int) -> str:
 
 def _title(page: str) -> str:
     found = _TITLE.search(page[:PAGE_HEAD])
-    if found is None:
-        return ""
-    from html import unescape  # noqa: PLC0415 -- the names of all characters, which few need
-
-    return unescape(found[1]).strip()
+    return html.unescape(found[1]).strip() if found else ""
 
 
 def _word(value: object) -> str | None:

@@ -30,8 +30,8 @@ MOST_ALTERNATIVES = 20
 """Alternatives of a token that are told: the API gives no more."""
 
 _OCTETS = range(256)
-_TOKENS = range(1 << 31)
-"""Token counts that every reader of JSON and the store can hold."""
+_COUNTS = range(1 << 31)
+"""What every reader of JSON and the store can hold."""
 _LONGEST_INDEX = 9
 
 
@@ -168,8 +168,8 @@ def arguments_of(value: Any) -> str:
 
 
 def count_of(value: Any, other: Any = None) -> int:
-    """A token count; where it is none, the other one."""
-    if type(value) is int and value in _TOKENS:
+    """A count, of tokens or characters; `other` if `value` is no such count, and 0 if neither is."""
+    if type(value) is int and value in _COUNTS:
         return value
     return 0 if other is None else count_of(other)
 

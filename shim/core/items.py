@@ -102,7 +102,7 @@ class Speech(Item):
 class MessageBuilder(Speech):
     """A message: text, or a refusal, or text and then a refusal.
 
-    Nobody hears of one that is `silent`: it only tells that it begins and that it is complete, which gives it its place.
+    Of a `silent` one nobody hears: of its events only those count that give it its place, and the frequent others are not made.
     """
 
     says = "text"

@@ -30,7 +30,8 @@ class Stride:
         barred: Finds what the texts may not hold.
         heard: Where the reader keeps the texts, if it does.
         told: Where the open item keeps them.
-        before, middle, after, end: The event without its text, its number and its padding.
+        before, middle, after, end: The event, cut where its text, its number and its padding stand; with no padding the last two
+            simply follow each other.
         padding: Gives what hides the length of a text; None if nothing does.
     """
 
@@ -55,7 +56,11 @@ class Stride:
         return self.tell(payload[said])
 
     def tell(self, said: str | bytes) -> bytes | None:
-        """The event of a text, which comes as JSON; None, with nothing done, if its payload has to be read."""
+        """The event of a text; None, with nothing done, if its payload has to be read.
+
+        Args:
+            said: The text as JSON, or what is no JSON: it begins and ends with a quote.
+        """
         try:
             text: str = from_json(said)
         except ValueError:

@@ -102,7 +102,7 @@ class Turn:
     outlet: Outlet | None = None
     """Where that is put out as soon as it comes, if anywhere."""
     passage: Ahead | None = None
-    """The way there."""
+    """What `chat.read` is given, so that it goes there; None if no stride is under way."""
 
     @property
     def fault(self) -> Fault | None:
@@ -181,7 +181,7 @@ class Turn:
         """Tell what only goes on in strides from now on, if that may be."""
         self.stride = stride = stride_of(self.reader, self.assembler)
         if stride is not None and self.outlet is not None:
-            self.passage = self.chat.ahead(stride.front, stride.back, partial(self.outlet.offer, stride.tell))
+            self.passage = self.chat.taker(stride.front, stride.back, partial(self.outlet.offer, stride.tell))
 
     async def _kept(self, events: Sequence[Told]) -> None:
         """Keep the response, before its end, which is in `events`, is told."""

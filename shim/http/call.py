@@ -75,7 +75,7 @@ class Call:
         summary: What the turn counted, once there is one.
         outcome: How it ended if the turn cannot know: `client_gone`, `cancelled`, `broken`.
         code: The error code sent to the client.
-        client: What tells its client apart; None until somebody asks (`Guard.identity`).
+        client: What tells its client apart, filled by `Guard.identity`, which is how to ask for it.
         connection: What the server does besides; None if it is not ours.
         outlet: The server's `send`, for pieces of a body after which more comes: once the head is out, nothing is done to them.
     """

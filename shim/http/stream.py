@@ -81,7 +81,7 @@ class EventStream:
         self._relaying = False  # whether a piece is, before which no heartbeat may slip in
         self._lost = False  # whether something that was made was not sent: then nothing may follow it
         self._last_sent = 0.0
-        self._send: Send
+        self._send: Send  # where pieces go, once the head is out
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI's signature
         """Send the headers, every piece, and the end; raises `ClientGone` at most."""
@@ -89,7 +89,7 @@ class EventStream:
         await send({"type": "http.response.start", "status": 200, "headers": raw(headers)})
         self._send = self._outlet(scope, send)
         try:
-            if not await self._told():
+            if not await self._send_all():
                 Call.of(scope).outcome = "broken"
         except asyncio.CancelledError:
             if self._lost or not self._leaving.takes_over():
@@ -115,7 +115,7 @@ class EventStream:
         self._last_sent = self._clock()
         return True
 
-    async def _told(self) -> bool:
+    async def _send_all(self) -> bool:
         """Send every piece, and heartbeats in silence; whether the turn kept its promise never to raise."""
         self._last_sent = self._clock()
         if self._keepalive:
@@ -182,16 +182,16 @@ class EventStream:
         self._watch()
 
     async def _send_beat(self, beat: bytes) -> None:
-        """Send a heartbeat, and go on watching; if that fails, no other is sent."""
+        """Send a heartbeat, and go on watching. If that fails, the connection is broken: no other is sent, nor is an end told."""
         await self._put(beat)
         self._beat = None
         self._watch()
 
 
 def _never() -> bool:
-    """For servers of which it is not known."""
+    """Of a server that is not ours: each piece is awaited."""
     return False
 
 
 def _nowhere(_: bytes) -> None:
-    """For servers that are never ready."""
+    """The same: nothing is put out so."""

@@ -229,7 +229,7 @@ class Answer(httpx.AsyncByteStream):
             reader.set_result(None)
 
     def _taken(self, ahead: Ahead) -> bool:
-        """Whether what has come was taken without waking who waits for it, who would be given it otherwise, or told what is wrong."""
+        """Have what has come taken ahead, if that can be; whether it was. Else who waits is woken, and finds it or what is wrong."""
         parts, now = self._parts, self._loop.time()
         data = parts[0]
         size = len(data)

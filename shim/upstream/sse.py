@@ -70,7 +70,7 @@ class PayloadReader:
                     return list(filter(None, events))
         return self._read(data)
 
-    def ahead(self, front: str, back: str, tell: Ahead) -> Ahead | None:
+    def taker(self, front: str, back: str, tell: Ahead) -> Ahead | None:
         """What takes a whole event if its payload is a JSON string between two given parts; only to be asked while `between`.
 
         Args:
@@ -92,7 +92,10 @@ class PayloadReader:
         return taken
 
     def _read(self, data: bytes) -> list[str]:
-        """The same, whatever the bytes are: they may begin or end within an event, and those between are whole."""
+        """The same, whatever the bytes are.
+
+        What ends an event that was begun, and what begins one that is cut, is read by lines; whole events in the middle at once.
+        """
         if not self._begun:
             data = self._significant(data)
             if not data:
@@ -109,7 +112,7 @@ class PayloadReader:
             payloads = self._by_lines(begun + end)
         if self.between:
             whole, end, cut = rest.rpartition(END)
-            if end and len(whole) + len(end) < len(data):
+            if end and len(whole) + len(end) < len(data):  # all of it was given to `feed` already
                 payloads += self.feed(whole + end)
                 rest = cut
         return payloads + self._by_lines(rest)

@@ -139,9 +139,9 @@ class ChatStream:
             self._hurried = seconds
             self._source.hurry(seconds)
 
-    def ahead(self, front: str, back: str, tell: Ahead) -> Ahead | None:
+    def taker(self, front: str, back: str, tell: Ahead) -> Ahead | None:
         """What `read` may be given for payloads of which each is a JSON string between `front` and `back`, quotes included."""
-        return self._reader.ahead(front, back, tell)
+        return self._reader.taker(front, back, tell)
 
     async def read(self, ahead: Ahead | None = None) -> list[str] | None:
         """The next SSE payloads, those of one network read together; None after the last.

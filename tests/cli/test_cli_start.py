@@ -78,7 +78,7 @@ def test_httpx_comes_without_its_own_program(up_to_date):
 
 def test_an_endpoint_loads_neither_what_few_requests_need_nor_what_libraries_offer_besides(up_to_date):
     rare = {"brotli", "zstandard", "websockets", "difflib"}
-    offered = {"html.entities", "multiprocessing", "logging.handlers", "python_multipart"}
+    offered = {"html.entities", "multiprocessing", "logging.handlers", "multipart", "python_multipart"}
     assert not modules(STARTED, up_to_date) & (rare | offered)
 
 
@@ -91,11 +91,16 @@ assert decode(zstandard.compress(brotli.compress(b"said")), ("br", "zstd"), 100)
     assert {"brotli", "zstandard"} <= modules(script, up_to_date)
 
 
-def test_what_was_kept_from_a_library_is_there_for_a_page_that_needs_it(up_to_date):
-    script = f"""{STARTED}
+@pytest.mark.parametrize("before", [STARTED, "from shim.cli import process; process.lighten()"])
+def test_what_is_imported_on_demand_is_there_for_a_page_that_needs_it(up_to_date, before):
+    """Also in commands that ask the upstream and serve nobody."""
+    script = f"""{before}
 from shim.core.faults import fault_from_error
-fault = fault_from_error("<html><title>Caf&eacute; closed</title></html>", 503)
-assert "Café closed" in fault.message, fault.message
+from starlette.middleware.errors import html
+import html.entities
+fault = fault_from_error("<html><title>Caf&eacute; &amp; bar</title></html>", 503)
+assert "Café & bar" in fault.message, fault.message
+assert html.escape("&") == "&amp;"
 """
     assert "html.entities" in modules(script, up_to_date)
 

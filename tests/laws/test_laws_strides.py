@@ -53,8 +53,8 @@ def by_events(texts, telling=PLAIN, beats=(), **kinds):
 class AheadChat(FakeChat):
     """Has what comes taken where it arrives, as a `ChatStream` does."""
 
-    def ahead(self, front, back, tell):
-        return PayloadReader().ahead(front, back, tell)
+    def taker(self, front, back, tell):
+        return PayloadReader().taker(front, back, tell)
 
     async def read(self, ahead=None):
         while (payloads := await super().read()) is not None:

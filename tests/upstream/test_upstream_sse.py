@@ -248,7 +248,7 @@ def strings():
 def test_what_is_taken_ahead_is_what_would_be_read(said, places, ends, limit):
     reader = PayloadReader(limit)
     taken, tell = strings()
-    ahead = reader.ahead('["', '"]', tell)
+    ahead = reader.taker('["', '"]', tell)
     for data in cut("".join(f"{line}{ends}" for line in said).encode(), places):
         took = reader.between and ahead(data)
         try:
@@ -262,7 +262,7 @@ def test_what_is_taken_ahead_is_what_would_be_read(said, places, ends, limit):
 def test_a_whole_event_that_comes_alone_is_taken_ahead():
     taken, tell = strings()
     reader = PayloadReader()
-    ahead = reader.ahead('["', '"]', tell)
+    ahead = reader.taker('["', '"]', tell)
     assert not reader.between  # a byte order mark might come
     reader.feed(b'data: ["a"]\n\n')
     assert reader.between
@@ -273,4 +273,4 @@ def test_a_whole_event_that_comes_alone_is_taken_ahead():
 
 @pytest.mark.parametrize(("front", "back"), [('[\n"', '"]'), ('["', '"\n]')])
 def test_payloads_of_several_lines_are_not_taken_ahead(front, back):
-    assert PayloadReader().ahead(front, back, bool) is None
+    assert PayloadReader().taker(front, back, bool) is None
