@@ -1578,7 +1578,7 @@ MUTANTS = [
         "logprobs-of-the-message-lost",
         "core/items.py",
         "        self.logprobs.extend(logprobs)\n",
-        "",
+        "        pass\n",
         NAIVE,
     ),
     Mutant(
