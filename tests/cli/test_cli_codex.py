@@ -89,14 +89,15 @@ def fake_codex(tmp_path, monkeypatch):
     said = tmp_path / "said.json"
     file = folder / "codex"
     file.write_text(
-        "#!/usr/bin/env python3\nimport json, os, sys, urllib.request\n"
+        "#!/usr/bin/env python3\nimport json, os, sys, urllib.request\nfrom pathlib import Path\n"
         "if '--version' in sys.argv: print('codex-cli 0.169.0'); sys.exit()\n"
         "import tomllib\n"
         "given = tomllib.loads('\\n'.join(a for b, a in zip(sys.argv, sys.argv[1:]) if b == '-c'))\n"
         "url = given['model_providers']['grid_shim']['base_url']\n"
-        f"json.dump({{'arguments': sys.argv[1:], 'token': os.environ['{TOKEN_VARIABLE}'],\n"
-        "  'key': os.environ.get('THEGRID_API_KEY'), 'catalogue': json.load(open(given['model_catalog_json'])),\n"
-        f"  'models': json.load(urllib.request.urlopen(url + '/models'))}}, open({str(said)!r}, 'w'))\n"
+        "with urllib.request.urlopen(url + '/models') as listed: models = json.load(listed)\n"
+        f"Path({str(said)!r}).write_text(json.dumps({{'arguments': sys.argv[1:], 'token': os.environ['{TOKEN_VARIABLE}'],\n"
+        "  'key': os.environ.get('THEGRID_API_KEY'), 'models': models,\n"
+        "  'catalogue': json.loads(Path(given['model_catalog_json']).read_text())}))\n"
         "sys.exit(7)\n"
     )
     file.chmod(file.stat().st_mode | stat.S_IXUSR)
