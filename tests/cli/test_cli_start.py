@@ -95,12 +95,15 @@ assert decode(zstandard.compress(brotli.compress(b"said")), ("br", "zstd"), 100)
 def test_what_is_imported_on_demand_is_there_for_a_page_that_needs_it(up_to_date, before):
     """Also in commands that ask the upstream and serve nobody."""
     script = f"""{before}
+import sys
 from shim.core.faults import fault_from_error
-from starlette.middleware.errors import html
-import html.entities
+from starlette.middleware import errors
+assert "html.entities" not in sys.modules
 fault = fault_from_error("<html><title>Caf&eacute; &amp; bar</title></html>", 503)
 assert "Café & bar" in fault.message, fault.message
-assert html.escape("&") == "&amp;"
+assert errors.html.escape("&") == "&amp;"
+import html
+assert html.unescape is errors.html.unescape and errors.html is not html
 """
     assert "html.entities" in modules(script, up_to_date)
 
