@@ -234,6 +234,13 @@ def delta_phases(stream: Stream, each: int) -> list[float]:
     return [timed(work) for work in (split, read, tell, lambda: list(map(encoded, told)))]
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Takes what is said, and does no more than it is given to do."""
+
+    offer: Callable[[bytes], bool]
+
+
 def stride_phases(stream: Stream) -> list[float]:
     """Seconds of each step over all deltas that come alone and only go on: split, and step; none where they are told otherwise."""
     splitter, (reader, assembler) = PayloadReader(), fresh(stream)
@@ -244,15 +251,14 @@ def stride_phases(stream: Stream) -> list[float]:
         return []
     events, strings = stream.events[BEGINNING:], list[bytes]()
 
-    def keep(string: bytes) -> bool:
-        strings.append(string)
-        return True
-
-    collecting, splitting = (splitter.taker(stride.front, stride.back, tell) for tell in (keep, bool))
+    collecting, splitting = (
+        splitter.taker(stride.front, stride.back, Heard(offer))
+        for offer in (lambda said: not strings.append(said), bool)
+    )
     assert collecting is not None
     assert splitting is not None
-    assert all(map(collecting, events))
-    return [timed(lambda: list(map(splitting, events))), timed(lambda: list(map(stride.tell, strings)))]
+    assert all(map(collecting.take, events))
+    return [timed(lambda: list(map(splitting.take, events))), timed(lambda: list(map(stride.tell, strings)))]
 
 
 def said(reader: ChunkReader, payloads: list[str]) -> Iterator[Said]:

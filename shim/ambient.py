@@ -21,7 +21,13 @@ if hasattr(os, "register_at_fork"):
 PADDED_TO = 16
 """Deltas are padded to a multiple of this many characters, so that their length tells little."""
 
-_noise = cycle([secrets.token_urlsafe(PADDED_TO)[:PADDED_TO] for _ in range(512)])
+_noise = cycle(
+    [
+        [noise[length:] for length in range(PADDED_TO)]
+        for noise in (secrets.token_urlsafe(PADDED_TO)[:PADDED_TO] for _ in range(128))
+    ]
+)
+"""What fills up deltas, by the characters that they have."""
 
 
 class Ambient:
@@ -41,7 +47,7 @@ class Ambient:
 
     def padding(self, length: int) -> str:
         """Noise that fills a delta of `length` characters up to a multiple of `PADDED_TO`."""
-        return next(_noise)[length % PADDED_TO :]
+        return next(_noise)[length % PADDED_TO]
 
 
 def token() -> str:

@@ -1127,9 +1127,52 @@ MUTANTS = [
     Mutant(
         "stride-of-several-lines",
         "core/strides.py",
-        " if plain else one_line(event)",
-        "",
+        "one_line(as_json(text).encode())",
+        "as_json(text).encode()",
         STRIDES,
+    ),
+    Mutant(
+        "stride-takes-what-is-escaped-as-it-came",
+        "core/strides.py",
+        "        if length != len(said) - 2:",
+        "        if length > len(said):",
+        STRIDES,
+    ),
+    Mutant("stride-counts-characters", "core/strides.py", "size, said = size_of(text), ", "said = ", STRIDES),
+    Mutant(
+        "stride-of-few-events",
+        "core/strides.py",
+        " if number < MANY else",
+        " if number <= MANY else",
+        STRIDES,
+    ),
+    Mutant(
+        "stride-pads-what-was-sent",
+        "core/strides.py",
+        "padded.padding(length)",
+        "padded.padding(size)",
+        STRIDES,
+    ),
+    Mutant(
+        "uvicorn-makes-its-own-cycles",
+        "http/halfclose.py",
+        '    on_headers_complete = making_cycles(cast("FunctionType", HttpToolsProtocol.on_headers_complete))\n',
+        "",
+        "tests/http/test_http_cycles.py",
+    ),
+    Mutant(
+        "piece-of-a-size-beyond-the-table",
+        "http/cycles.py",
+        " if size < LARGE else",
+        " if size <= LARGE else",
+        "tests/http/test_http_cycles.py",
+    ),
+    Mutant(
+        "padding-of-other-lengths",
+        "ambient.py",
+        "for length in range(PADDED_TO)]",
+        "for length in range(1, PADDED_TO + 1)]",
+        "tests/exchange/test_exchange_ambient.py",
     ),
     Mutant(
         "interim-answer-after-a-cancelled-head-is-whole",
@@ -1169,9 +1212,7 @@ MUTANTS = [
     Mutant(
         "ahead-of-several-lines", "upstream/sse.py", 'if "\\n" in front or "\\n" in back:', "if None:", SSE
     ),
-    Mutant(
-        "ahead-beyond-the-limit", "upstream/sse.py", "data.endswith(end, 0, limit)", "data.endswith(end)", SSE
-    ),
+    Mutant("ahead-beyond-the-limit", "upstream/sse.py", "and len(data) <= self._limit", "", SSE),
     Mutant(
         "ahead-without-quotes",
         "upstream/sse.py",
@@ -1228,21 +1269,21 @@ MUTANTS = [
     Mutant(
         "ahead-of-who-is-not-ready",
         "http/stream.py",
-        " or not self._ready() or (piece",
-        " or (piece",
+        " or not connection.ready():\n            return False",
+        ":\n            return False",
         "tests/http/test_http_stream.py",
     ),
     Mutant(
         "ahead-past-a-heartbeat",
         "http/stream.py",
-        "if self._beat is not None or not",
-        "if not",
+        " or self._beat is not None or not",
+        " or not",
         "tests/http/test_http_stream.py",
     ),
     Mutant(
         "ahead-counts-as-silence-of-ours",
         "http/stream.py",
-        "        self._last_sent = self._clock()\n        return True\n",
+        "        self._last_sent = clock()\n        return True\n",
         "        return True\n",
         "tests/http/test_http_stream.py",
     ),

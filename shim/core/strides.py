@@ -16,8 +16,13 @@ from pydantic_core import from_json
 
 from shim.core.assembler import Assembler
 from shim.core.deltas import ChunkReader, size_of
+from shim.core.source import Source
 from shim.core.sse import one_line
 from shim.core.text import JOINED_AT, Pieces
+
+MANY = 1000
+NUMERALS = tuple(b"%d" % number for number in range(MANY))
+"""The sequence numbers of most events."""
 
 
 @dataclass(slots=True)
@@ -30,9 +35,9 @@ class Stride:
         barred: Finds what the texts may not hold.
         heard: Where the reader keeps the texts, if it does.
         told: Where the open item keeps them.
-        before, middle, after, end: The event, cut where its text, its number and its padding stand; with no padding the last two
-            simply follow each other.
-        padding: Gives what hides the length of a text; None if nothing does.
+        before, middle, after, end: The event, cut where its text (quotes included), its number and its padding stand; with no
+            padding the last two simply follow each other.
+        padded: What gives the padding that hides the length of a text; None if nothing does.
     """
 
     reader: ChunkReader
@@ -42,20 +47,20 @@ class Stride:
     barred: Callable[[str], object] | None
     heard: list[str] | None
     told: Pieces
-    before: str
-    middle: str
-    after: str
-    end: str
-    padding: Callable[[int], str] | None
+    before: bytes
+    middle: bytes
+    after: bytes
+    end: bytes
+    padded: Source | None
 
     def step(self, payload: str) -> bytes | None:
         """The event of a payload; None, with nothing done, if it has to be read."""
         if not (payload.startswith(self.front) and payload.endswith(self.back)):
             return None
         said = slice(len(self.front) - 1, 1 - len(self.back))  # no string where both parts overlap
-        return self.tell(payload[said])
+        return self.tell(payload[said].encode())
 
-    def tell(self, said: str | bytes) -> bytes | None:
+    def tell(self, said: bytes) -> bytes | None:
         """The event of a text; None, with nothing done, if its payload has to be read.
 
         Args:
@@ -65,8 +70,10 @@ class Stride:
             text: str = from_json(said)
         except ValueError:
             return None
-        plain, reader, assembler = text.isascii(), self.reader, self.assembler
-        size = len(text) if plain else size_of(text)
+        reader, assembler = self.reader, self.assembler
+        length = size = len(text)
+        if length != len(said) - 2:  # something in it is escaped or not ASCII; else it can be told as it came
+            size, said = size_of(text), one_line(as_json(text).encode())
         if not text or size > reader.room or (self.barred is not None and self.barred(text)):
             return None
         reader.room -= size
@@ -78,9 +85,10 @@ class Stride:
             self.told.join()
         number = assembler.number
         assembler.number = number + 1
-        padding = self.padding(len(text)) if self.padding else ""
-        event = f"{self.before}{as_json(text)}{self.middle}{number}{self.after}{padding}{self.end}".encode()
-        return event if plain else one_line(event)  # what is around the text is ASCII
+        padded = self.padded
+        padding = b"" if padded is None else padded.padding(length).encode()
+        digits = NUMERALS[number] if number < MANY else b"%d" % number
+        return b"".join((self.before, said, self.middle, digits, self.after, padding, self.end))
 
 
 def stride_of(reader: ChunkReader, assembler: Assembler) -> Stride | None:
@@ -91,10 +99,10 @@ def stride_of(reader: ChunkReader, assembler: Assembler) -> Stride | None:
     item = assembler.speaking(form.kind, None if call is None else call.key)
     if item is None or item.frame is None:
         return None
-    before, middle, after = item.frame.around()
-    end, padding = "}\n\n", None
+    before, middle, after = map(str.encode, item.frame.around())
+    end, padded = b"}\n\n", None
     if assembler.shape.obfuscation:
-        after, end, padding = f'{after},"obfuscation":"', f'"{end}', assembler.source.padding
+        after, end, padded = after + b',"obfuscation":"', b'"' + end, assembler.source
     return Stride(
         reader,
         assembler,
@@ -107,5 +115,5 @@ def stride_of(reader: ChunkReader, assembler: Assembler) -> Stride | None:
         middle,
         after,
         end,
-        padding,
+        padded,
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from shim.ambient import monotonic
@@ -31,7 +30,10 @@ Form = TypeVar("Form")
 class Outlet(Protocol):
     """Takes pieces of a stream without waiting."""
 
-    def offer(self, make: Callable[[bytes], bytes | None], said: bytes) -> bool:
+    stride: Stride | None
+    """What makes them."""
+
+    def offer(self, said: bytes) -> bool:
         """Have a piece made of what was said and take it, if it can take one now and one is made; whether it did."""
         ...
 
@@ -181,7 +183,8 @@ class Turn:
         """Tell what only goes on in strides from now on, if that may be."""
         self.stride = stride = stride_of(self.reader, self.assembler)
         if stride is not None and self.outlet is not None:
-            self.passage = self.chat.taker(stride.front, stride.back, partial(self.outlet.offer, stride.tell))
+            self.outlet.stride = stride
+            self.passage = self.chat.taker(stride.front, stride.back, self.outlet)
 
     async def _kept(self, events: Sequence[Told]) -> None:
         """Keep the response, before its end, which is in `events`, is told."""

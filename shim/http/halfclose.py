@@ -11,14 +11,15 @@ Besides, with several requests in line uvicorn tells only the last one that its 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from shim.http.cycles import Cycle
+from shim.http.cycles import Cycle, making_cycles
 
 if TYPE_CHECKING:
     import asyncio
+    from types import FunctionType
 
     from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -37,6 +38,8 @@ class HalfCloseProtocol(HttpToolsProtocol):
     _working: Cycle | None = None
     _probing: asyncio.TimerHandle | None = None
     _probes = PROBES
+
+    on_headers_complete = making_cycles(cast("FunctionType", HttpToolsProtocol.on_headers_complete))
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio.Protocol has it
         """The client sends no more; whether it may still be there to read."""

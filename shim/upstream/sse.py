@@ -10,7 +10,6 @@ No I/O, no JSON. Specification: https://html.spec.whatwg.org/multipage/server-se
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from httpx_sse._decoders import SSEDecoder
@@ -28,8 +27,20 @@ MAX_EVENT_BYTES = 64 << 20
 """Bytes of one line, one event or one JSON answer: more is no answer but a fault, and would fill the memory."""
 
 
-Ahead = Callable[[bytes], bool]
-"""Takes bytes ahead of who waits for them, if it can do so at once and alone; else does nothing. Whether it did."""
+class Ahead(Protocol):
+    """Takes bytes ahead of who waits for them."""
+
+    def take(self, data: bytes) -> bool:
+        """Take them if it can do so at once and alone, else do nothing; whether it did."""
+        ...
+
+
+class Hearer(Protocol):
+    """Is told what is said in an answer."""
+
+    def offer(self, said: bytes) -> bool:
+        """Take it if it is a JSON string and it can go out at once, else do nothing; whether it did."""
+        ...
 
 
 class _Reader(Protocol):
@@ -70,26 +81,20 @@ class PayloadReader:
                     return list(filter(None, events))
         return self._read(data)
 
-    def taker(self, front: str, back: str, tell: Ahead) -> Ahead | None:
+    def taker(self, front: str, back: str, hearer: Hearer) -> Ahead | None:
         """What takes a whole event if its payload is a JSON string between two given parts; only to be asked while `between`.
 
         Args:
             front: What stands before it, its first quote included.
             back: What stands after it, its last quote included.
-            tell: Takes what stands between, quotes included, if it is one JSON string: then no line ends within.
+            hearer: Takes what stands between, quotes included, if it is one JSON string: then no line ends within.
 
         Returns:
             None if such payloads have several `data` lines.
         """
         if "\n" in front or "\n" in back:
             return None
-        begin, end, limit = DATA + front.encode(), back.encode() + END, self._limit
-        said = slice(len(begin) - 1, 1 - len(end))
-
-        def taken(data: bytes) -> bool:
-            return data.startswith(begin) and data.endswith(end, 0, limit) and tell(data[said])
-
-        return taken
+        return Taker(DATA + front.encode(), back.encode() + END, self._limit, hearer)
 
     def _read(self, data: bytes) -> list[str]:
         """The same, whatever the bytes are.
@@ -138,6 +143,26 @@ class PayloadReader:
             self._marked = True
             data = data.removeprefix(BOM)
         return data.lstrip(BLANK)
+
+
+class Taker:
+    """Takes events that differ only in one string: see `PayloadReader.taker`."""
+
+    __slots__ = ("_begin", "_end", "_first", "_hearer", "_last", "_limit", "_said")
+
+    def __init__(self, begin: bytes, end: bytes, limit: int, hearer: Hearer) -> None:
+        self._begin, self._end, self._limit, self._hearer = begin, end, limit, hearer
+        self._first, self._last = slice(len(begin)), slice(-len(end), None)
+        self._said = slice(len(begin) - 1, 1 - len(end))  # no string where both parts overlap
+
+    def take(self, data: bytes) -> bool:
+        """See `Ahead`."""
+        return (
+            data[self._first] == self._begin
+            and data[self._last] == self._end
+            and len(data) <= self._limit
+            and self._hearer.offer(data[self._said])
+        )
 
 
 class JSONReader:

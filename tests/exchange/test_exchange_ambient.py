@@ -6,11 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shim.ambient import DRAWN, Ambient, token
+from shim.ambient import DRAWN, PADDED_TO, Ambient, token
 
 
 def test_an_id_is_its_prefix_and_50_hexadecimal_digits():
     assert re.fullmatch(r"resp_[0-9a-f]{50}", Ambient().new_id("resp"))
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 1000])
+def test_padding_fills_up_with_noise(length):
+    ambient = Ambient()
+    drawn = {ambient.padding(length) for _ in range(50)}
+    assert all(
+        re.fullmatch(r"[\w-]+", padding) and (length + len(padding)) % PADDED_TO == 0 for padding in drawn
+    )
+    assert len(drawn) > 25
 
 
 def test_threads_draw_no_token_twice():

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from shim.http.cycles import AT_ONCE, Cycle
+from shim.http.call import CONNECTION
+from shim.http.cycles import AT_ONCE, LARGE, Cycle
 from shim.http.heads import BoundedProtocol
 from shim.settings import Settings
 
@@ -164,6 +165,30 @@ async def test_the_head_of_a_stream_and_each_piece_leave_at_once():
     await answering.cycle.send(body(more=True))
     await answering.cycle.send(body())
     assert answering.transport.writes[1:] == [b"14\r\n" + b"x" * 20 + b"\r\n", b"0\r\n\r\n"]
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, LARGE - 1, LARGE, 70_000])
+async def test_a_piece_says_its_size_whatever_that_is(size):
+    answering = Answering()
+    await answering.cycle.send(start())
+    await answering.cycle.send(body(b"x" * size, more=True))
+    line, _, rest = answering.transport.writes[1].partition(b"\r\n")
+    assert (int(line, 16), rest) == (size, b"x" * size + b"\r\n")
+
+
+async def test_uvicorn_makes_our_cycles_itself(monkeypatch):
+    monkeypatch.setattr(Cycle, "of", lambda cycle: cycle)  # does nothing about others
+    made = []
+
+    async def app(scope, receive, send):
+        made.append(type(scope[CONNECTION]))
+        await send(start((b"content-length", b"0")))
+        await send(body())
+
+    http = partial(BoundedProtocol, limits=Settings())
+    async with serving(app, http=http, lifespan="off") as client:
+        assert (await client.get("/")).status_code == 200
+    assert made == [Cycle]
 
 
 async def test_a_large_body_is_not_copied_to_its_head():

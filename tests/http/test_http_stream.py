@@ -1,6 +1,7 @@
 """Streams: when pieces leave, what fills silence, and what happens when somebody goes away."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from http_fakes import FakeTurn, post, raw_request, soon
@@ -428,6 +429,12 @@ async def test_a_piece_for_which_a_slow_client_has_no_room_waits_in_the_ordinary
     assert (server.pieces, sent) == ([], [b"-", b"1 ", b"2 ", b""])
 
 
+def offer(turn, said, tell=bytes):
+    """Offer it to the stream of a turn, of which a stride makes a piece."""
+    turn.outlet.stride = SimpleNamespace(tell=tell)
+    return turn.outlet.offer(said)
+
+
 async def test_nothing_is_put_out_past_a_heartbeat_that_waits_for_a_slow_client():
     server, sending, go_on = OwnServer(), asyncio.Event(), asyncio.Event()
     sent = server.pieces
@@ -446,7 +453,7 @@ async def test_nothing_is_put_out_past_a_heartbeat_that_waits_for_a_slow_client(
     turn = Beating(gate, b"2 ")
     stream = on_our_own_server(turn, server, send, keepalive_seconds=0.001)
     await soon(sending.wait())
-    assert not turn.outlet.offer(bytes, b"2 ")
+    assert not offer(turn, b"2 ")
     gate.set()
     for _ in range(3):
         await asyncio.sleep(0)
@@ -486,11 +493,11 @@ async def test_nothing_is_put_out_between_a_heartbeat_s_making_and_its_sending()
 
     class Beating(FakeTurn):
         def heartbeat(self):
-            asyncio.get_running_loop().call_soon(offer)
+            asyncio.get_running_loop().call_soon(try_to_offer)
             return b"1 "
 
-    def offer():
-        offered.append(turn.outlet.offer(bytes, b"2 "))
+    def try_to_offer():
+        offered.append(offer(turn, b"2 "))
         gate.set()
 
     turn = Beating(gate)
@@ -529,10 +536,10 @@ async def test_nothing_is_made_for_a_client_that_has_no_room():
     stream = on_our_own_server(turn, server, nothing)
     await soon(turn.waiting.wait())
     server.free = False
-    assert not turn.outlet.offer(make, b"1 ")
+    assert not offer(turn, b"1 ", make)
     server.free = True
-    assert not turn.outlet.offer(make, b"")
-    assert turn.outlet.offer(make, b"2 ")
+    assert not offer(turn, b"", make)
+    assert offer(turn, b"2 ", make)
     assert (made, server.pieces) == ([b"", b"2 "], [b"2 "])
     gate.set()
     await soon(stream)
@@ -551,7 +558,7 @@ async def test_what_is_put_out_ahead_is_no_silence():
     await soon(turn.waiting.wait())
     before = turn.outlet._last_sent
     await asyncio.sleep(0.01)
-    assert turn.outlet.offer(bytes, b"1 ")
+    assert offer(turn, b"1 ")
     assert turn.outlet._last_sent > before
     gate.set()
     await soon(stream)

@@ -12,7 +12,7 @@ from wireforms import forms, payloads
 
 from shim.core.deltas import ChunkReader
 from shim.core.sse import encode
-from shim.core.strides import Stride
+from shim.core.strides import MANY, Stride
 from shim.core.text import JOINED_AT
 from shim.upstream.sse import PayloadReader
 
@@ -53,12 +53,12 @@ def by_events(texts, telling=PLAIN, beats=(), **kinds):
 class AheadChat(FakeChat):
     """Has what comes taken where it arrives, as a `ChatStream` does."""
 
-    def taker(self, front, back, tell):
-        return PayloadReader().taker(front, back, tell)
+    def taker(self, front, back, hearer):
+        return PayloadReader().taker(front, back, hearer)
 
     async def read(self, ahead=None):
         while (payloads := await super().read()) is not None:
-            if not (ahead and len(payloads) == 1 and ahead(f"data: {payloads[0]}\n\n".encode())):
+            if not (ahead and len(payloads) == 1 and ahead.take(f"data: {payloads[0]}\n\n".encode())):
                 break
         return payloads
 
@@ -70,10 +70,11 @@ class Outlet:
         self.busy = busy
         self.asked = 0
         self.pieces = []
+        self.stride = None
 
-    def offer(self, make, said):
+    def offer(self, said):
         self.asked += 1
-        piece = None if self.asked in self.busy else make(said)
+        piece = None if self.asked in self.busy else self.stride.tell(said)
         if piece is not None:
             self.pieces.append(piece)
         return piece is not None
@@ -186,6 +187,25 @@ def test_what_only_goes_on_is_told_in_strides(monkeypatch, texts, strides):
     monkeypatch.setattr(Stride, "tell", counted)
     assert by_bytes(texts) == by_events(texts)
     assert len(made) == strides
+
+
+def raw(text):
+    """A chunk in which nothing is escaped that need not be."""
+    return chunk_of("%").replace("%", text)
+
+
+@pytest.mark.parametrize("telling", [PLAIN, Telling(obfuscation=True)])
+@pytest.mark.parametrize(
+    "said", ["é", "\\u00e9", "é\\u0041", "\x7f", "\u2028", "a\u2029b", "😀", "\\/", "\\n", '\\"', "a b"]
+)
+def test_a_stride_tells_what_was_said_however_it_was_written(said, telling):
+    texts = [*map(raw, "ab"), raw(said), *map(raw, "cd")]
+    assert by_bytes(texts, telling) == by_outlet(texts, telling)[0] == by_events(texts, telling)
+
+
+def test_a_stride_goes_on_whatever_the_number_of_its_events():
+    texts = [chunk_of("a") for _ in range(MANY + 10)]
+    assert by_bytes(texts) == by_events(texts)
 
 
 @pytest.mark.parametrize("room", range(12))

@@ -1,6 +1,7 @@
 import asyncio
 import logging
 import ssl
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -263,7 +264,7 @@ async def test_what_goes_on_is_taken_ahead_but_not_within_an_event():
         async with await up.open(b"{}", KEY) as stream, asyncio.timeout(5):
             assert await stream.read() == ['["a"]']
             go_on.release()
-            ahead = stream.taker('["', '"]', tell)
+            ahead = stream.taker('["', '"]', SimpleNamespace(offer=tell))
             assert await stream.read(ahead) == ['["c"]']
             go_on.release()
             assert await stream.read(ahead) == ['data: ["d"]']

@@ -11,6 +11,7 @@ import socket
 import ssl
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -956,7 +957,7 @@ async def awaited(refused=(), **allowed):
             return True
 
         async def read():
-            await stream.wait(ahead)
+            await stream.wait(SimpleNamespace(take=ahead))
             return stream.take()
 
         if allowed:

@@ -1,5 +1,6 @@
 import itertools
 import re
+from types import SimpleNamespace
 
 import pytest
 from httpx_sse._decoders import SSEDecoder
@@ -230,7 +231,7 @@ def strings():
             return False
         return True
 
-    return taken, tell
+    return taken, SimpleNamespace(offer=tell)
 
 
 @given(
@@ -247,10 +248,10 @@ def strings():
 @example(['data: ["a"]', "", 'data: ["a"]', "", 'data: ["a"]', ""], [13], "\n", 1 << 20)
 def test_what_is_taken_ahead_is_what_would_be_read(said, places, ends, limit):
     reader = PayloadReader(limit)
-    taken, tell = strings()
-    ahead = reader.taker('["', '"]', tell)
+    taken, hearer = strings()
+    ahead = reader.taker('["', '"]', hearer)
     for data in cut("".join(f"{line}{ends}" for line in said).encode(), places):
-        took = reader.between and ahead(data)
+        took = reader.between and ahead.take(data)
         try:
             read = reader.feed(data)
         except UpstreamFault:
@@ -260,17 +261,17 @@ def test_what_is_taken_ahead_is_what_would_be_read(said, places, ends, limit):
 
 
 def test_a_whole_event_that_comes_alone_is_taken_ahead():
-    taken, tell = strings()
+    taken, hearer = strings()
     reader = PayloadReader()
-    ahead = reader.taker('["', '"]', tell)
+    ahead = reader.taker('["', '"]', hearer)
     assert not reader.between  # a byte order mark might come
     reader.feed(b'data: ["a"]\n\n')
     assert reader.between
-    assert ahead(b'data: ["b"]\n\n')
-    assert not ahead(b'data: ["c"]\n\ndata: ["d"]\n\n')
+    assert ahead.take(b'data: ["b"]\n\n')
+    assert not ahead.take(b'data: ["c"]\n\ndata: ["d"]\n\n')
     assert taken == ["b"]
 
 
 @pytest.mark.parametrize(("front", "back"), [('[\n"', '"]'), ('["', '"\n]')])
 def test_payloads_of_several_lines_are_not_taken_ahead(front, back):
-    assert PayloadReader().taker(front, back, bool) is None
+    assert PayloadReader().taker(front, back, strings()[1]) is None
