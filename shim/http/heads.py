@@ -77,6 +77,8 @@ class HeadBounds:
 class BoundedProtocol(LingeringProtocol):
     """The server's protocol with an end to heads that have none, and to silence where one should come."""
 
+    __slots__ = ("_bare_bytes", "_handed_over", "_in_head", "_most_bare_bytes", "_unread", "_waiting")
+
     def __init__(self, *args: Any, limits: Limits, **named: Any) -> None:
         super().__init__(*args, limits=limits, **named)
         self._most_bare_bytes = limits.max_url_bytes + limits.max_header_bytes

@@ -33,6 +33,8 @@ class LingeringProtocol(HalfCloseProtocol):
         lingers: Whether nothing that still comes is wanted.
     """
 
+    __slots__ = ("_left", "_limits", "_lingering", "_way", "lingers")
+
     def __init__(self, *args: Any, limits: Limits, **named: Any) -> None:
         super().__init__(*args, **named)
         self._limits = limits

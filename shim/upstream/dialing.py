@@ -10,8 +10,8 @@ import asyncio
 import ssl
 from base64 import b64encode
 from dataclasses import dataclass
-from socket import SOCK_STREAM, gaierror
-from typing import TYPE_CHECKING
+from functools import partial
+from socket import AF_INET, SOCK_STREAM, gaierror
 
 import httpx
 from aiohappyeyeballs import start_connection
@@ -19,9 +19,6 @@ from aiohappyeyeballs import start_connection
 from shim.errors import UpstreamFault
 from shim.upstream.http1 import Connection
 from shim.upstream.urls import port
-
-if TYPE_CHECKING:
-    from socket import socket
 
 HAPPY_EYEBALLS_SECONDS = 0.25
 """How long an address is tried alone, as RFC 8305, section 5, recommends."""
@@ -92,10 +89,8 @@ class Dialer:
             raise httpx.ConnectTimeout("connecting took too long") from None
 
     async def _direct(self, scheme: str, host: str, to_port: int) -> Connection:
-        loop = asyncio.get_running_loop()
         try:
-            sock = await _connected(loop, host, to_port)
-            _, connection = await loop.create_connection(lambda: Connection(loop), sock=sock)
+            connection = await _connected(host, to_port)
         except (OSError, ValueError, OverflowError, RuntimeError) as error:
             raise _said(error) from error
         if scheme == "https":
@@ -152,11 +147,24 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-async def _connected(loop: asyncio.AbstractEventLoop, host: str, to_port: int) -> socket:
+async def _connected(host: str, to_port: int) -> Connection:
     if to_port > MAX_PORT:  # getaddrinfo would take another for it
         raise OverflowError(f"there is no port {to_port}")
+    loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, to_port, type=SOCK_STREAM)
-    return await start_connection(found, happy_eyeballs_delay=HAPPY_EYEBALLS_SECONDS, interleave=1, loop=loop)
+    if len(found) == 1 and found[0][0] == AF_INET:
+        # What waits for a bare socket of uvloop's to connect leaves a string behind in CPython's cache of types: after a thousand,
+        # memory that all of them shared cannot be given back.
+        ((family, _, _, _, (address, *_)),) = found
+        _, connection = await loop.create_connection(
+            partial(Connection, loop), str(address), to_port, family=family
+        )
+    else:
+        sock = await start_connection(
+            found, happy_eyeballs_delay=HAPPY_EYEBALLS_SECONDS, interleave=1, loop=loop
+        )
+        _, connection = await loop.create_connection(partial(Connection, loop), sock=sock)
+    return connection
 
 
 def proxy_authorization(proxy: httpx.URL) -> list[str]:
