@@ -1,12 +1,14 @@
 """The shim beside no bridge, bare ones that translate nothing, a Rust one and LiteLLM, on one core each.
 
 `python -m bench.compare` takes some minutes, `--quick` less than one; the figures go into `bench/RESULTS.md` as well, unless
-`--dry` is given. Each contender in turn gets one core, the mock upstream and the load generator the other. Other work on
-the machine adds to all times, least to CPU seconds: those are read from `/proc` and are what to compare.
+`--dry` is given. All contenders run on one core, the mock upstream and the load generator on the other. They are asked in
+turn, some rounds of each scenario: a machine that is slower for a while is so for all of them, and ratios are those of a
+round. Other work on the machine adds to all times, least to CPU seconds: those are what to compare.
 
 - `nonstream`: short answers, not streamed, 64 clients. `burst`: 200 deltas as fast as they go, 64 clients.
 - `paced`: 100 deltas, one every 20 ms, 64 clients; the first token's delay over `direct`. `many`: the same, 1,000 at once.
-- Memory idle, and what an open stream of the thousand takes; the time from start to the first answer.
+- Memory after some requests that warm up, what an open stream of the thousand takes, and what is left in the end; the time
+  from start to the first answer.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -26,18 +29,13 @@ from bench.load import Outcome, Scenario, measure, percentile, shown
 from bench.processes import cores, cpu_seconds, pin, rss_bytes, upstream
 from bench.results import Table, drawn, surroundings, write
 
-QUICK = {
-    "nonstream": Scenario("nonstream", 64, stream=False, seconds=3),
-    "burst": Scenario("burst", 64, seconds=3),
-    "paced": Scenario("paced", 64, each=1, ramp=1),
+SCENARIOS = {
+    "nonstream": Scenario("nonstream", 64, stream=False, seconds=2),
+    "burst": Scenario("burst", 64, seconds=2),
+    "paced": Scenario("paced", 64, each=3, ramp=1),
     "many": Scenario("paced", 1000, each=1, ramp=1.5),
 }
-FULL = {
-    "nonstream": replace(QUICK["nonstream"], seconds=6),
-    "burst": replace(QUICK["burst"], seconds=6),
-    "paced": replace(QUICK["paced"], each=3),
-    "many": QUICK["many"],
-}
+ROUNDS = {"nonstream": 5, "burst": 5, "paced": 3, "many": 1}
 WARM_UP = (
     Scenario("nonstream", 8, stream=False, seconds=1),
     Scenario("burst", 4, seconds=0.5),
@@ -54,22 +52,34 @@ class Figures:
     starts: list[float] = field(default_factory=list)
     idle: int = 0
     after: int = 0
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    rounds: dict[str, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        """All rounds of a scenario as one."""
+        return {name: Outcome.of_all(rounds) for name, rounds in self.rounds.items()}
 
 
-def examine(served: Served, scenarios: dict[str, Scenario], upstream_pid: int) -> Figures:
-    """Run every scenario against one contender."""
-    figures = Figures(served.contender.name, [served.start_seconds])
+def warm_up(served: Served) -> None:
+    """The first requests, which count for nothing."""
     for scenario in WARM_UP:
-        measure(served.url, scenario, served.contender.dialect)
-    figures.idle = memory(served)
-    for name, scenario in scenarios.items():
-        asked = replace(scenario, store=served.contender.store)
-        figures.outcomes[name] = outcome = watched(served, asked, upstream_pid)
-        say(f"{served.contender.name}, {name}: {shown(outcome)}; {outcome.cpu_each * 1000:.3f} ms CPU each")
+        measure(served.url, replace(scenario, store=served.contender.store), served.contender.dialect)
+
+
+def examine(all_served: Sequence[tuple[Served, Figures]], upstream_pid: int, *, quick: bool) -> None:
+    """Run every scenario against every contender, round by round."""
+    for served, figures in all_served:
+        warm_up(served)
+        figures.idle = memory(served)
+    for name, scenario in SCENARIOS.items():
+        for _ in range(1 if quick else ROUNDS[name]):
+            for served, figures in all_served:
+                outcome = watched(served, replace(scenario, store=served.contender.store), upstream_pid)
+                figures.rounds[name].append(outcome)
+                say(f"{figures.name}, {name}: {shown(outcome)}; {outcome.cpu_each * 1000:.3f} ms CPU each")
     time.sleep(2)
-    figures.after = memory(served)
-    return figures
+    for served, figures in all_served:
+        figures.after = memory(served)
 
 
 def watched(served: Served, scenario: Scenario, upstream_pid: int) -> Outcome:
@@ -133,7 +143,8 @@ def rates(all_figures: Sequence[Figures]) -> Table:
         )
     ]
     for figures in all_figures:
-        short, burst = figures.outcomes["nonstream"], figures.outcomes["burst"]
+        outcomes = figures.outcomes
+        short, burst = outcomes["nonstream"], outcomes["burst"]
         rows.append(
             (
                 figures.name,
@@ -168,7 +179,8 @@ def paces(all_figures: Sequence[Figures]) -> Table:
     ]
     direct = next((each for each in all_figures if not each.idle), None)
     for figures in all_figures:
-        few, many = figures.outcomes["paced"], figures.outcomes["many"]
+        outcomes = figures.outcomes
+        few, many = outcomes["paced"], outcomes["many"]
         kilobytes = (many.rss_peak - many.rss_before) / 1000 / max(1, many.most_open)
         rows.append(
             (
@@ -216,19 +228,25 @@ def memories(all_figures: Sequence[Figures]) -> Table:
 
 
 def ratios(all_figures: Sequence[Figures]) -> str:
-    """The shim's CPU beside that of the others, one line each."""
+    """The shim's CPU beside that of the others, one line each: the median of the rounds."""
     by_name = {each.name: each for each in all_figures}
     shim = by_name.get("shim")
     lines = []
     for name in ("bytes", "pass-through", "codex-relay", "litellm"):
         other = by_name.get(name)
         if shim and other:
-            parts = (
-                f"{kind} {shim.outcomes[kind].cpu_each / other.outcomes[kind].cpu_each:.2f}"
-                for kind in shim.outcomes
-            )
+            parts = (f"{kind} {beside(shim.rounds[kind], other.rounds[kind])}" for kind in SCENARIOS)
             lines.append(f"- The shim's CPU a request, as a multiple of {name}'s: {', '.join(parts)}.")
     return "\n".join(lines)
+
+
+def beside(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> str:
+    """The ratio of CPU a request, round by round: median, lowest and highest."""
+    each = [our.cpu_each / their.cpu_each for our, their in zip(ours, theirs, strict=True) if their.cpu_each]
+    if not each:
+        return "-"
+    spread = f" ({min(each):.2f} to {max(each):.2f})" if len(each) > 1 else ""
+    return f"{statistics.median(each):.2f}{spread}"
 
 
 def report(all_figures: Sequence[Figures], arguments: Sequence[str]) -> str:
@@ -243,34 +261,33 @@ def report(all_figures: Sequence[Figures], arguments: Sequence[str]) -> str:
 
 
 def compare(names: Sequence[str], *, quick: bool) -> list[Figures]:
-    """Every contender, one after the other."""
+    """Every contender that can be had."""
     contender_core, feeding_core = cores()
     pin(feeding_core)
-    found = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shim-bench-")))
         port, pid = stack.enter_context(upstream(feeding_core))
+        found = []
         for name in names:
             try:
-                found.append(one(CONTENDERS[name], (port, pid), contender_core, folder, quick=quick))
+                starts = started(CONTENDERS[name], port, contender_core, folder, times=1 if quick else STARTS)
+                served = stack.enter_context(serving(CONTENDERS[name], port, contender_core, folder))
             except Unavailable as reason:
                 say(f"{name} is left out: {reason}")
-    return found
+            else:
+                found.append((served, Figures(name, starts)))
+        examine(found, pid, quick=quick)
+    return [figures for _, figures in found]
 
 
-def one(contender: Contender, feeding: tuple[int, int], core: int, folder: Path, *, quick: bool) -> Figures:
-    """One contender, started once to warm up, which leaves its bytecode, then as often as its start is measured."""
+def started(contender: Contender, port: int, core: int, folder: Path, *, times: int) -> list[float]:
+    """Seconds that starts take, nothing else running; the first, which leaves the bytecode, does not count."""
     contender.prepare()
     starts = []
-    with serving(contender, feeding[0], core, folder):
-        pass
-    for _ in range(0 if quick or contender.command is None else STARTS - 1):
-        with serving(contender, feeding[0], core, folder) as served:
+    for _ in range(1 + times if contender.command is not None else 0):
+        with serving(contender, port, core, folder) as served:
             starts.append(served.start_seconds)
-    with serving(contender, feeding[0], core, folder) as served:
-        figures = examine(served, QUICK if quick else FULL, feeding[1])
-    figures.starts += starts
-    return figures
+    return starts[1:]
 
 
 def main() -> None:

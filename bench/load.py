@@ -16,8 +16,9 @@ import json
 import re
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -117,6 +118,24 @@ class Outcome:
     cpu: float = 0.0
     feeders: float = 0.0
     """Share of their core that the load and the upstream used."""
+
+    @classmethod
+    def of_all(cls, rounds: Sequence[Outcome]) -> Outcome:
+        """Several runs of a scenario as one."""
+        return cls(
+            elapsed=sum(each.elapsed for each in rounds),
+            first=[*chain.from_iterable(each.first for each in rounds)],
+            total=[*chain.from_iterable(each.total for each in rounds)],
+            events=sum(each.events for each in rounds),
+            failed=sum(each.failed for each in rounds),
+            stalled=sum(each.stalled for each in rounds),
+            longest_gap=max(each.longest_gap for each in rounds),
+            most_open=max(each.most_open for each in rounds),
+            rss_before=rounds[0].rss_before,
+            rss_peak=max(each.rss_peak for each in rounds),
+            cpu=sum(each.cpu for each in rounds),
+            feeders=statistics.fmean(each.feeders for each in rounds),
+        )
 
     @property
     def done(self) -> int:

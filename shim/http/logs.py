@@ -31,7 +31,9 @@ SAID_ELSEWHERE = frozenset(
     {"ASGI callable returned without completing response.", "Invalid UTF-8 sequence received from client."}
 )
 """What the server says of a request or WebSocket whose own line says how it ended."""
-_SHORT_PLAIN = re.compile(rf"[A-Za-z0-9_.:/@+,>-]{{1,{MAX_WORD}}}")
+_WORD = rf"[A-Za-z0-9_.:/@+,>-]{{1,{MAX_WORD}}}"
+_SHORT_PLAIN = re.compile(_WORD)
+_ALL_SHORT_PLAIN = re.compile(rf"(?:{_WORD}\n)*")
 _LEAD = frozenset({"method", "path", "status", "outcome"})
 """The fields of a line that come first, without their names."""
 
@@ -148,7 +150,7 @@ def call_line(fields: dict[str, Any]) -> str:
     """The fields as one line of words: what was asked and how it ended first, `name=value` after."""
     told = {**fields, "notes": len(fields["notes"])} if "notes" in fields else fields
     words = tuple(map(str, told.values()))
-    if not all(map(_SHORT_PLAIN.fullmatch, words)):
+    if not _ALL_SHORT_PLAIN.fullmatch("\n".join((*words, ""))):
         words = tuple(str(value) if type(value) is int else word(value) for value in told.values())
     return _blanks(tuple(told)) % words
 
