@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -238,7 +239,7 @@ def delta_phases(stream: Stream, each: int) -> list[float]:
 class Heard:
     """Takes what is said, and does no more than it is given to do."""
 
-    offer: Callable[[bytes], bool]
+    offer: Callable[[bytes, float], bool]
 
 
 def stride_phases(stream: Stream) -> list[float]:
@@ -253,12 +254,15 @@ def stride_phases(stream: Stream) -> list[float]:
 
     collecting, splitting = (
         splitter.taker(stride.front, stride.back, Heard(offer))
-        for offer in (lambda said: not strings.append(said), bool)
+        for offer in (lambda said, _: not strings.append(said), lambda *_: False)
     )
     assert collecting is not None
     assert splitting is not None
-    assert all(map(collecting.take, events))
-    return [timed(lambda: list(map(splitting.take, events))), timed(lambda: list(map(stride.tell, strings)))]
+    assert all(map(collecting.take, events, repeat(0.0)))
+    return [
+        timed(lambda: list(map(splitting.take, events, repeat(0.0)))),
+        timed(lambda: list(map(stride.tell, strings))),
+    ]
 
 
 def said(reader: ChunkReader, payloads: list[str]) -> Iterator[Said]:

@@ -392,7 +392,7 @@ MUTANTS = [
     Mutant(
         "words-taken-as-they-are",
         "http/logs.py",
-        "    if not all(map(_SHORT_PLAIN.fullmatch, words)):\n",
+        '    if not _ALL_SHORT_PLAIN.fullmatch("\\n".join((*words, ""))):\n',
         "    if not words:\n",
         "tests/http/test_http_logs.py::test_a_model_s_name_cannot_forge_a_line_or_a_word",
     ),
@@ -1283,7 +1283,7 @@ MUTANTS = [
     Mutant(
         "ahead-counts-as-silence-of-ours",
         "http/stream.py",
-        "        self._last_sent = clock()\n        return True\n",
+        "        self._last_sent = now\n        return True\n",
         "        return True\n",
         "tests/http/test_http_stream.py",
     ),

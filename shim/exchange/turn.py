@@ -33,8 +33,11 @@ class Outlet(Protocol):
     stride: Stride | None
     """What makes them."""
 
-    def offer(self, said: bytes) -> bool:
-        """Have a piece made of what was said and take it, if it can take one now and one is made; whether it did."""
+    def offer(self, said: bytes, now: float) -> bool:
+        """Have a piece made of what was said and take it, if it can take one now and one is made; whether it did.
+
+        It is `now` by the loop's clock.
+        """
         ...
 
 

@@ -233,7 +233,7 @@ class Answer(httpx.AsyncByteStream):
         parts, now = self._parts, self._loop.time()
         data = parts[0]
         size = len(data)
-        if len(parts) > 1 or now >= self._until or size > self._left_bytes or not ahead.take(data):
+        if len(parts) > 1 or now >= self._until or size > self._left_bytes or not ahead.take(data, now):
             return False
         parts.clear()
         self._left_bytes -= size

@@ -30,16 +30,16 @@ MAX_EVENT_BYTES = 64 << 20
 class Ahead(Protocol):
     """Takes bytes ahead of who waits for them."""
 
-    def take(self, data: bytes) -> bool:
-        """Take them if it can do so at once and alone, else do nothing; whether it did."""
+    def take(self, data: bytes, now: float) -> bool:
+        """Take them if it can do so at once and alone, else do nothing; whether it did. It is `now` by the loop's clock."""
         ...
 
 
 class Hearer(Protocol):
     """Is told what is said in an answer."""
 
-    def offer(self, said: bytes) -> bool:
-        """Take it if it is a JSON string and it can go out at once, else do nothing; whether it did."""
+    def offer(self, said: bytes, now: float) -> bool:
+        """Take it if it is a JSON string and it can go out at once, else do nothing; whether it did. The time is as for `Ahead`."""
         ...
 
 
@@ -155,13 +155,13 @@ class Taker:
         self._first, self._last = slice(len(begin)), slice(-len(end), None)
         self._said = slice(len(begin) - 1, 1 - len(end))  # no string where both parts overlap
 
-    def take(self, data: bytes) -> bool:
+    def take(self, data: bytes, now: float) -> bool:
         """See `Ahead`."""
         return (
             data[self._first] == self._begin
             and data[self._last] == self._end
             and len(data) <= self._limit
-            and self._hearer.offer(data[self._said])
+            and self._hearer.offer(data[self._said], now)
         )
 
 

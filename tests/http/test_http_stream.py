@@ -429,10 +429,10 @@ async def test_a_piece_for_which_a_slow_client_has_no_room_waits_in_the_ordinary
     assert (server.pieces, sent) == ([], [b"-", b"1 ", b"2 ", b""])
 
 
-def offer(turn, said, tell=bytes):
+def offer(turn, said, tell=bytes, now=0.0):
     """Offer it to the stream of a turn, of which a stride makes a piece."""
     turn.outlet.stride = SimpleNamespace(tell=tell)
-    return turn.outlet.offer(said)
+    return turn.outlet.offer(said, now)
 
 
 async def test_nothing_is_put_out_past_a_heartbeat_that_waits_for_a_slow_client():
@@ -556,10 +556,9 @@ async def test_what_is_put_out_ahead_is_no_silence():
     turn = Beating(gate, b"2 ")
     stream = on_our_own_server(turn, server, nothing, keepalive_seconds=0.2)
     await soon(turn.waiting.wait())
-    before = turn.outlet._last_sent
-    await asyncio.sleep(0.01)
-    assert offer(turn, b"1 ")
-    assert turn.outlet._last_sent > before
+    now = turn.outlet._last_sent + 0.01
+    assert offer(turn, b"1 ", now=now)
+    assert turn.outlet._last_sent == now
     gate.set()
     await soon(stream)
     assert (server.pieces, beats) == ([b"1 ", b"2 "], [])

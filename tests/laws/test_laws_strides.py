@@ -58,7 +58,7 @@ class AheadChat(FakeChat):
 
     async def read(self, ahead=None):
         while (payloads := await super().read()) is not None:
-            if not (ahead and len(payloads) == 1 and ahead.take(f"data: {payloads[0]}\n\n".encode())):
+            if not (ahead and len(payloads) == 1 and ahead.take(f"data: {payloads[0]}\n\n".encode(), 0.0)):
                 break
         return payloads
 
@@ -72,7 +72,7 @@ class Outlet:
         self.pieces = []
         self.stride = None
 
-    def offer(self, said):
+    def offer(self, said, _):
         self.asked += 1
         piece = None if self.asked in self.busy else self.stride.tell(said)
         if piece is not None:

@@ -952,14 +952,15 @@ async def awaited(refused=(), **allowed):
         assert await stream.read() == b"half"
         taken = []
 
-        def ahead(data):
+        def take(data, now):
+            assert stream._asked <= now <= stream._loop.time()
             if data in refused:
                 return False
             taken.append(data)
             return True
 
         async def read():
-            await stream.wait(SimpleNamespace(take=ahead))
+            await stream.wait(SimpleNamespace(take=take))
             return stream.take()
 
         if allowed:

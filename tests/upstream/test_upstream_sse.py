@@ -224,14 +224,14 @@ def strings():
     """What is taken of JSON strings, and who takes it."""
     taken = []
 
-    def tell(said):
+    def offer(said, _):
         try:
             taken.append(from_json(said))
         except ValueError:
             return False
         return True
 
-    return taken, SimpleNamespace(offer=tell)
+    return taken, SimpleNamespace(offer=offer)
 
 
 @given(
@@ -251,7 +251,7 @@ def test_what_is_taken_ahead_is_what_would_be_read(said, places, ends, limit):
     taken, hearer = strings()
     ahead = reader.taker('["', '"]', hearer)
     for data in cut("".join(f"{line}{ends}" for line in said).encode(), places):
-        took = reader.between and ahead.take(data)
+        took = reader.between and ahead.take(data, 0.0)
         try:
             read = reader.feed(data)
         except UpstreamFault:
@@ -267,8 +267,8 @@ def test_a_whole_event_that_comes_alone_is_taken_ahead():
     assert not reader.between  # a byte order mark might come
     reader.feed(b'data: ["a"]\n\n')
     assert reader.between
-    assert ahead.take(b'data: ["b"]\n\n')
-    assert not ahead.take(b'data: ["c"]\n\ndata: ["d"]\n\n')
+    assert ahead.take(b'data: ["b"]\n\n', 0.0)
+    assert not ahead.take(b'data: ["c"]\n\ndata: ["d"]\n\n', 0.0)
     assert taken == ["b"]
 
 
