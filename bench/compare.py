@@ -1,4 +1,4 @@
-"""The shim beside no bridge, bare ones that translate nothing, a Rust one and LiteLLM, on one core each.
+"""The shim beside no bridge, bare ones that translate nothing, a Rust one and LiteLLM: one worker each, on one core.
 
 `python -m bench.compare` takes some minutes, `--quick` less than one; the figures go into `bench/RESULTS.md` as well, unless
 `--dry` is given. All contenders run on one core, the mock upstream and the load generator on the other. They are asked in

@@ -40,7 +40,7 @@ from shim.exchange.exchange import callable_names
 from shim.http.bodies import json_object
 from shim.settings import Settings
 from shim.store import open_store
-from shim.upstream import Upstream
+from shim.upstream import Teller, Upstream
 from shim.upstream.sse import PayloadReader
 from shim.wire.base import Json
 
@@ -237,9 +237,9 @@ def delta_phases(stream: Stream, each: int) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Takes what is said, and does no more than it is given to do."""
+    """An outlet that is one function."""
 
-    offer: Callable[[bytes, float], bool]
+    offer: Callable[[Teller, bytes, float], bool]
 
 
 def stride_phases(stream: Stream) -> list[float]:
@@ -252,9 +252,15 @@ def stride_phases(stream: Stream) -> list[float]:
         return []
     events, strings = stream.events[BEGINNING:], list[bytes]()
 
+    def keep(_: Teller, string: bytes, now: float) -> bool:  # noqa: ARG001 -- an outlet's
+        strings.append(string)
+        return True
+
+    def refuse(*_: object) -> bool:
+        return False
+
     collecting, splitting = (
-        splitter.taker(stride.front, stride.back, Heard(offer))
-        for offer in (lambda said, _: not strings.append(said), lambda *_: False)
+        splitter.taker(stride.front, stride.back, Heard(offer), stride) for offer in (keep, refuse)
     )
     assert collecting is not None
     assert splitting is not None

@@ -105,10 +105,13 @@ def cpu_seconds(pid: int) -> float:
     spent = 0.0
     for one in tree(pid):
         with suppress(OSError):  # it has ended
-            spent += time.clock_gettime(
-                (~one << 3) | 2
-            )  # as the C library makes the number of a process's clock of its pid
+            spent += time.clock_gettime(_clock(one))
     return spent
+
+
+def _clock(pid: int) -> int:
+    """The number of a process's CPU clock: what clock_getcpuclockid(3) gives."""
+    return (~pid << 3) | 2  # CPUCLOCK_SCHED
 
 
 def rss_bytes(pid: int) -> int:

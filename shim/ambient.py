@@ -27,7 +27,7 @@ _noise = cycle(
         for noise in (secrets.token_urlsafe(PADDED_TO)[:PADDED_TO] for _ in range(128))
     ]
 )
-"""What fills up deltas, by the characters that they have."""
+"""Rounds of noise: each has what fills up a delta, by its length modulo `PADDED_TO`."""
 
 
 class Ambient:

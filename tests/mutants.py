@@ -392,9 +392,23 @@ MUTANTS = [
     Mutant(
         "words-taken-as-they-are",
         "http/logs.py",
-        '    if not _ALL_SHORT_PLAIN.fullmatch("\\n".join((*words, ""))):\n',
+        '    if lines.count("\\n") > len(words) or not _ALL_SHORT_PLAIN.fullmatch(lines):\n',
         "    if not words:\n",
         "tests/http/test_http_logs.py::test_a_model_s_name_cannot_forge_a_line_or_a_word",
+    ),
+    Mutant(
+        "line-end-between-plain-words",
+        "http/logs.py",
+        'lines.count("\\n") > len(words) or ',
+        "",
+        "tests/http/test_http_logs.py",
+    ),
+    Mutant(
+        "protocol-without-slots",
+        "http/lingering.py",
+        '    __slots__ = ("_left", "_limits", "_lingering", "_way", "lingers")\n',
+        "",
+        "tests/http/test_http_cycles.py",
     ),
     Mutant(
         "line-kept-from-who-listens-too",
@@ -1140,17 +1154,17 @@ MUTANTS = [
     ),
     Mutant("stride-counts-characters", "core/strides.py", "size, said = size_of(text), ", "said = ", STRIDES),
     Mutant(
-        "stride-of-few-events",
+        "number-beyond-the-table",
         "core/strides.py",
-        " if number < MANY else",
-        " if number <= MANY else",
+        " if number < TABLED_NUMBERS else",
+        " if number <= TABLED_NUMBERS else",
         STRIDES,
     ),
     Mutant(
-        "stride-pads-what-was-sent",
+        "stride-pads-by-bytes",
         "core/strides.py",
-        "padded.padding(length)",
-        "padded.padding(size)",
+        "noise.padding(length)",
+        "noise.padding(size)",
         STRIDES,
     ),
     Mutant(
@@ -1161,10 +1175,10 @@ MUTANTS = [
         "tests/http/test_http_cycles.py",
     ),
     Mutant(
-        "piece-of-a-size-beyond-the-table",
+        "size-beyond-the-table",
         "http/cycles.py",
-        " if size < LARGE else",
-        " if size <= LARGE else",
+        " if size < TABLED_SIZES else",
+        " if size <= TABLED_SIZES else",
         "tests/http/test_http_cycles.py",
     ),
     Mutant(

@@ -20,9 +20,10 @@ from shim.core.source import Source
 from shim.core.sse import one_line
 from shim.core.text import JOINED_AT, Pieces
 
-MANY = 1000
-NUMERALS = tuple(b"%d" % number for number in range(MANY))
-"""The sequence numbers of most events."""
+TABLED_NUMBERS = 1000
+"""Sequence numbers whose digits are at hand: most responses have fewer events."""
+
+_NUMERALS = tuple(b"%d" % number for number in range(TABLED_NUMBERS))
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class Stride:
         told: Where the open item keeps them.
         before, middle, after, end: The event, cut where its text (quotes included), its number and its padding stand; with no
             padding the last two simply follow each other.
-        padded: What gives the padding that hides the length of a text; None if nothing does.
+        noise: Where the padding comes from that hides the length of a text; None if nothing does.
     """
 
     reader: ChunkReader
@@ -51,7 +52,7 @@ class Stride:
     middle: bytes
     after: bytes
     end: bytes
-    padded: Source | None
+    noise: Source | None
 
     def step(self, payload: str) -> bytes | None:
         """The event of a payload; None, with nothing done, if it has to be read."""
@@ -85,9 +86,9 @@ class Stride:
             self.told.join()
         number = assembler.number
         assembler.number = number + 1
-        padded = self.padded
-        padding = b"" if padded is None else padded.padding(length).encode()
-        digits = NUMERALS[number] if number < MANY else b"%d" % number
+        noise = self.noise
+        padding = b"" if noise is None else noise.padding(length).encode()
+        digits = _NUMERALS[number] if number < TABLED_NUMBERS else b"%d" % number
         return b"".join((self.before, said, self.middle, digits, self.after, padding, self.end))
 
 
@@ -100,9 +101,9 @@ def stride_of(reader: ChunkReader, assembler: Assembler) -> Stride | None:
     if item is None or item.frame is None:
         return None
     before, middle, after = map(str.encode, item.frame.around())
-    end, padded = b"}\n\n", None
+    end, noise = b"}\n\n", None
     if assembler.shape.obfuscation:
-        after, end, padded = after + b',"obfuscation":"', b'"' + end, assembler.source
+        after, end, noise = after + b',"obfuscation":"', b'"' + end, assembler.source
     return Stride(
         reader,
         assembler,
@@ -115,5 +116,5 @@ def stride_of(reader: ChunkReader, assembler: Assembler) -> Stride | None:
         middle,
         after,
         end,
-        padded,
+        noise,
     )

@@ -23,9 +23,9 @@ from pydantic_core import from_json, to_json
 
 from shim.core.sse import framed
 from shim.errors import Fault
-from shim.exchange.turn import Outlet
 from shim.store import ResponseStore, StoreFault
 from shim.store.records import TERMINAL, StoredEvent
+from shim.upstream import Outlet
 
 log = logging.getLogger("shim.background")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from shim.ambient import monotonic
 from shim.core.assembler import Assembler
@@ -19,26 +19,12 @@ from shim.core.strides import Stride, stride_of
 from shim.errors import Fault, cut_stream
 from shim.exchange.locking import Release, release_nothing
 from shim.exchange.recall import Recalled
-from shim.upstream import Ahead, ChatStream
+from shim.upstream import ChatStream, Outlet, Taker
 from shim.wire.events import Event
 from shim.wire.response import Response, Usage
 
 Form = TypeVar("Form")
 """In which what is told is wanted."""
-
-
-class Outlet(Protocol):
-    """Takes pieces of a stream without waiting."""
-
-    stride: Stride | None
-    """What makes them."""
-
-    def offer(self, said: bytes, now: float) -> bool:
-        """Have a piece made of what was said and take it, if it can take one now and one is made; whether it did.
-
-        It is `now` by the loop's clock.
-        """
-        ...
 
 
 Keep = Callable[[Response], Awaitable[None]]
@@ -106,7 +92,7 @@ class Turn:
     """What tells more of the same, as long as nothing else comes and bytes are wanted."""
     outlet: Outlet | None = None
     """Where that is put out as soon as it comes, if anywhere."""
-    passage: Ahead | None = None
+    passage: Taker | None = None
     """What `chat.read` is given, so that it goes there; None if no stride is under way."""
 
     @property
@@ -186,8 +172,7 @@ class Turn:
         """Tell what only goes on in strides from now on, if that may be."""
         self.stride = stride = stride_of(self.reader, self.assembler)
         if stride is not None and self.outlet is not None:
-            self.outlet.stride = stride
-            self.passage = self.chat.taker(stride.front, stride.back, self.outlet)
+            self.passage = self.chat.taker(stride.front, stride.back, self.outlet, stride)
 
     async def _kept(self, events: Sequence[Told]) -> None:
         """Keep the response, before its end, which is in `events`, is told."""

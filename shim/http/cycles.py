@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 AT_ONCE = 64 << 10
 """Bytes of a body that leave in one with their head: to copy more takes longer than to send twice."""
 
-LARGE = 1024
-_SIZE_LINES = [b"%x\r\n" % size for size in range(LARGE)]
-"""The line before a piece of a chunked body, for most pieces."""
+TABLED_SIZES = 1024
+"""Sizes of pieces of a chunked body whose line is at hand: the event of one delta is smaller."""
+
+_SIZE_LINES = tuple(b"%x\r\n" % size for size in range(TABLED_SIZES))
 
 _NAMES = re.compile(rb"[a-z0-9-]+")
 _NO_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -46,9 +47,9 @@ class Cycle(RequestResponseCycle):
 
     @classmethod
     def of(cls, cycle: RequestResponseCycle) -> Cycle:
-        """`cycle`, of which nothing has begun."""
+        """`cycle`, of which nothing has begun, as one of ours: it is already, unless uvicorn made it by another name."""
         if not isinstance(cycle, cls):
-            cycle.__class__ = cls  # that takes the interpreter's short ways to its attributes
+            cycle.__class__ = cls  # slower: an instance whose class was changed loses the interpreter's fast access to attributes
         return cast("Cycle", cycle)
 
     # -- the answer -------------------------------------------------------------------------------------------
@@ -80,7 +81,7 @@ class Cycle(RequestResponseCycle):
         """Send a piece of a chunked body."""
         if piece:
             size = len(piece)
-            line = _SIZE_LINES[size] if size < LARGE else b"%x\r\n" % size
+            line = _SIZE_LINES[size] if size < TABLED_SIZES else b"%x\r\n" % size
             self.transport.write(b"".join((line, piece, b"\r\n")))
 
     def flush(self) -> None:
@@ -160,8 +161,8 @@ class Cycle(RequestResponseCycle):
 def making_cycles(method: FunctionType) -> Callable[[HttpToolsProtocol], None]:
     """A method of uvicorn's that makes its own cycle of a request, as one that makes a `Cycle`.
 
-    Uvicorn lets nobody choose. So the method is given another meaning of the name; if it does not use it, as another
-    version's may not, `Cycle.of` has more to do.
+    Uvicorn offers no choice of class. So the method gets a copy of its module's globals in which `RequestResponseCycle` is
+    `Cycle`. Where another version does not look that name up, `Cycle.of` changes the class afterwards.
     """
     names = {**method.__globals__, RequestResponseCycle.__name__: Cycle}
     return FunctionType(method.__code__, names, method.__name__, method.__defaults__, method.__closure__)

@@ -150,7 +150,8 @@ def call_line(fields: dict[str, Any]) -> str:
     """The fields as one line of words: what was asked and how it ended first, `name=value` after."""
     told = {**fields, "notes": len(fields["notes"])} if "notes" in fields else fields
     words = tuple(map(str, told.values()))
-    if not _ALL_SHORT_PLAIN.fullmatch("\n".join((*words, ""))):
+    lines = "\n".join((*words, ""))
+    if lines.count("\n") > len(words) or not _ALL_SHORT_PLAIN.fullmatch(lines):
         words = tuple(str(value) if type(value) is int else word(value) for value in told.values())
     return _blanks(tuple(told)) % words
 

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from shim.core.strides import Stride
     from shim.errors import Fault
-    from shim.exchange.turn import Outlet
+    from shim.upstream import Outlet, Teller
 
 SSE_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -74,7 +73,6 @@ class EventStream:
         self._keepalive = keepalive_seconds
         self._leaving = leaving or Leaving()
         self._connection: Connection | None = None  # where pieces go without being awaited, if anywhere
-        self.stride: Stride | None = None
         self._loop = loop = asyncio.get_running_loop()
         self._clock = loop.time
         self._timer: asyncio.TimerHandle | None = None
@@ -108,12 +106,12 @@ class EventStream:
             self._turn.ahead(self)
         return call.outlet
 
-    def offer(self, said: bytes, now: float) -> bool:
-        """See `shim.exchange.turn.Outlet`."""
-        connection, stride = self._connection, self.stride
-        if connection is None or stride is None or self._beat is not None or not connection.ready():
+    def offer(self, teller: Teller, said: bytes, now: float) -> bool:
+        """See `shim.upstream.Outlet`."""
+        connection = self._connection
+        if connection is None or self._beat is not None or not connection.ready():
             return False
-        piece = stride.tell(said)
+        piece = teller.tell(said)
         if piece is None:
             return False
         connection.put(piece)

@@ -20,7 +20,7 @@ from shim.upstream.http1 import Overdue, TooLong
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shim.upstream.sse import Ahead
+    from shim.upstream.sse import Taker
 
 PIECE_BYTES = 256 << 10
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
@@ -67,7 +67,7 @@ class Decoded:
         await self.wait()
         return self.take()
 
-    async def wait(self, _: Ahead | None = None) -> None:
+    async def wait(self, _: Taker | None = None) -> None:
         """Return as soon as there is something to take, or never will be; nothing is taken ahead before it is decompressed.
 
         Raises:

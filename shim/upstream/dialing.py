@@ -153,8 +153,8 @@ async def _connected(host: str, to_port: int) -> Connection:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, to_port, type=SOCK_STREAM)
     if len(found) == 1 and found[0][0] == AF_INET:
-        # What waits for a bare socket of uvloop's to connect leaves a string behind in CPython's cache of types: after a thousand,
-        # memory that all of them shared cannot be given back.
+        # No race, hence no bare socket: who waits for one of uvloop's asks for its result by a name made anew each time, which CPython's
+        # method cache then keeps, and with it a page of memory. IPv6 goes the other way: the address alone has lost its scope.
         ((family, _, _, _, (address, *_)),) = found
         _, connection = await loop.create_connection(
             partial(Connection, loop), str(address), to_port, family=family

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
 
-    from shim.upstream.sse import Ahead
+    from shim.upstream.sse import Taker
 
 MAX_HEAD_BYTES = 256 << 10
 """Bytes of an answer before its body, or between its parts; a signed `Location` alone can have 8 KB and more."""
@@ -90,7 +90,7 @@ class Answer(httpx.AsyncByteStream):
         self._complete = False
         self._trouble: Exception | None = None
         self._reader: asyncio.Future[None] | None = None
-        self._ahead: Ahead | None = None
+        self._ahead: Taker | None = None
         self._silence = silence_seconds
         self._asked = 0.0
         self._until = until
@@ -121,7 +121,7 @@ class Answer(httpx.AsyncByteStream):
             await waiting
         return self.take()
 
-    def wait(self, ahead: Ahead | None = None) -> asyncio.Future[None] | None:
+    def wait(self, ahead: Taker | None = None) -> asyncio.Future[None] | None:
         """What is done as soon as there is something to take; None if there is already, or never will be.
 
         Args:
@@ -228,7 +228,7 @@ class Answer(httpx.AsyncByteStream):
         if self._ahead is None or not self._taken(self._ahead):
             reader.set_result(None)
 
-    def _taken(self, ahead: Ahead) -> bool:
+    def _taken(self, ahead: Taker) -> bool:
         """Have what has come taken ahead, if that can be; whether it was. Else who waits is woken, and finds it or what is wrong."""
         parts, now = self._parts, self._loop.time()
         data = parts[0]

@@ -27,19 +27,22 @@ MAX_EVENT_BYTES = 64 << 20
 """Bytes of one line, one event or one JSON answer: more is no answer but a fault, and would fill the memory."""
 
 
-class Ahead(Protocol):
-    """Takes bytes ahead of who waits for them."""
+class Teller(Protocol):
+    """Makes pieces of an answer of what was said."""
 
-    def take(self, data: bytes, now: float) -> bool:
-        """Take them if it can do so at once and alone, else do nothing; whether it did. It is `now` by the loop's clock."""
+    def tell(self, said: bytes) -> bytes | None:
+        """The piece of what was said, as JSON; None, with nothing done, if none can be made of it alone."""
         ...
 
 
-class Hearer(Protocol):
-    """Is told what is said in an answer."""
+class Outlet(Protocol):
+    """Takes pieces of an answer without waiting."""
 
-    def offer(self, said: bytes, now: float) -> bool:
-        """Take it if it is a JSON string and it can go out at once, else do nothing; whether it did. The time is as for `Ahead`."""
+    def offer(self, teller: Teller, said: bytes, now: float) -> bool:
+        """Have a piece told of what was said and take it, if there is room now and one is told; whether it did.
+
+        `now` is the loop's time.
+        """
         ...
 
 
@@ -81,20 +84,21 @@ class PayloadReader:
                     return list(filter(None, events))
         return self._read(data)
 
-    def taker(self, front: str, back: str, hearer: Hearer) -> Ahead | None:
+    def taker(self, front: str, back: str, outlet: Outlet, teller: Teller) -> Taker | None:
         """What takes a whole event if its payload is a JSON string between two given parts; only to be asked while `between`.
 
         Args:
             front: What stands before it, its first quote included.
             back: What stands after it, its last quote included.
-            hearer: Takes what stands between, quotes included, if it is one JSON string: then no line ends within.
+            outlet: Where the piece goes.
+            teller: Makes it of what stands between, quotes included, if that is one JSON string: then no line ends within.
 
         Returns:
             None if such payloads have several `data` lines.
         """
         if "\n" in front or "\n" in back:
             return None
-        return Taker(DATA + front.encode(), back.encode() + END, self._limit, hearer)
+        return Taker(DATA + front.encode(), back.encode() + END, self._limit, outlet, teller)
 
     def _read(self, data: bytes) -> list[str]:
         """The same, whatever the bytes are.
@@ -148,20 +152,24 @@ class PayloadReader:
 class Taker:
     """Takes events that differ only in one string: see `PayloadReader.taker`."""
 
-    __slots__ = ("_begin", "_end", "_first", "_hearer", "_last", "_limit", "_said")
+    __slots__ = ("_begin", "_end", "_first", "_last", "_limit", "_outlet", "_said", "_teller")
 
-    def __init__(self, begin: bytes, end: bytes, limit: int, hearer: Hearer) -> None:
-        self._begin, self._end, self._limit, self._hearer = begin, end, limit, hearer
+    def __init__(self, begin: bytes, end: bytes, limit: int, outlet: Outlet, teller: Teller) -> None:
+        self._begin, self._end, self._limit = begin, end, limit
+        self._outlet, self._teller = outlet, teller
         self._first, self._last = slice(len(begin)), slice(-len(end), None)
         self._said = slice(len(begin) - 1, 1 - len(end))  # no string where both parts overlap
 
     def take(self, data: bytes, now: float) -> bool:
-        """See `Ahead`."""
+        """Take bytes ahead of who waits for them, if they are such an event and it can go out at once; whether it did.
+
+        Else nothing is done. `now` is the loop's time.
+        """
         return (
             data[self._first] == self._begin
             and data[self._last] == self._end
             and len(data) <= self._limit
-            and self._hearer.offer(data[self._said], now)
+            and self._outlet.offer(self._teller, data[self._said], now)
         )
 
 

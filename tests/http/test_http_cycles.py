@@ -13,7 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from shim.http.call import CONNECTION
-from shim.http.cycles import AT_ONCE, LARGE, Cycle
+from shim.http.cycles import AT_ONCE, TABLED_SIZES, Cycle
 from shim.http.heads import BoundedProtocol
 from shim.settings import Settings
 
@@ -167,7 +167,7 @@ async def test_the_head_of_a_stream_and_each_piece_leave_at_once():
     assert answering.transport.writes[1:] == [b"14\r\n" + b"x" * 20 + b"\r\n", b"0\r\n\r\n"]
 
 
-@pytest.mark.parametrize("size", [1, 15, 16, LARGE - 1, LARGE, 70_000])
+@pytest.mark.parametrize("size", [1, 15, 16, TABLED_SIZES - 1, TABLED_SIZES, 70_000])
 async def test_a_piece_says_its_size_whatever_that_is(size):
     answering = Answering()
     await answering.cycle.send(start())
@@ -189,6 +189,22 @@ async def test_uvicorn_makes_our_cycles_itself(monkeypatch):
     async with serving(app, http=http, lifespan="off") as client:
         assert (await client.get("/")).status_code == 200
     assert made == [Cycle]
+
+
+async def test_a_connection_has_no_more_attributes_than_can_share_their_keys():
+    protocols = []
+
+    async def app(scope, receive, send):
+        protocols.append(scope[CONNECTION].on_response.__self__)
+        await send(start((b"content-length", b"0")))
+        await send(body())
+
+    http = partial(BoundedProtocol, limits=Settings())
+    async with serving(app, http=http, lifespan="off") as client:
+        await client.get("/")
+    (protocol,) = protocols
+    assert type(protocol) is BoundedProtocol
+    assert len(vars(protocol)) <= 30
 
 
 async def test_a_large_body_is_not_copied_to_its_head():

@@ -84,8 +84,10 @@ async def test_neither_bodies_nor_keys_are_logged(serve, exchange, log):
         assert "invalid_value" in out.getvalue()
 
 
-async def test_a_model_s_name_cannot_forge_a_line_or_a_word(serve, exchange, log):
-    name = 'x\n12:00:00 POST /v1/responses 200 outcome="fine" status=200 \u2028'
+@pytest.mark.parametrize(
+    "name", ['x\n12:00:00 POST /v1/responses 200 outcome="fine" status=200 \u2028', "x\n12:00:00"]
+)
+async def test_a_model_s_name_cannot_forge_a_line_or_a_word(serve, exchange, log, name):
     exchange.turns.append(ClientFault("No."))
     async with serve() as client:
         await client.post("/v1/responses", json={"model": name})
@@ -94,6 +96,14 @@ async def test_a_model_s_name_cannot_forge_a_line_or_a_word(serve, exchange, log
     assert f"model={json.dumps(name)}" in first
     assert 'GET "/v1/a\\nb c" 404' in second
     assert len(log[1].getvalue().splitlines()) == 2
+
+
+@pytest.mark.parametrize("model", ["b" * 1000, "\n".join(["b" * 100] * 1000), "\n"])
+def test_a_line_has_one_short_word_for_each_field_however_much_a_client_says(model):
+    fields = call_fields(Call("POST", "/", status=200, model=model))
+    line = call_line(fields)
+    assert len(line.split()) == len(fields)
+    assert len(line) < 500
 
 
 def test_a_line_for_machines_is_short_however_much_a_client_says():

@@ -430,9 +430,8 @@ async def test_a_piece_for_which_a_slow_client_has_no_room_waits_in_the_ordinary
 
 
 def offer(turn, said, tell=bytes, now=0.0):
-    """Offer it to the stream of a turn, of which a stride makes a piece."""
-    turn.outlet.stride = SimpleNamespace(tell=tell)
-    return turn.outlet.offer(said, now)
+    """Offer what was said to the turn's stream; `tell` makes a piece of it."""
+    return turn.outlet.offer(SimpleNamespace(tell=tell), said, now)
 
 
 async def test_nothing_is_put_out_past_a_heartbeat_that_waits_for_a_slow_client():

@@ -12,7 +12,7 @@ from wireforms import forms, payloads
 
 from shim.core.deltas import ChunkReader
 from shim.core.sse import encode
-from shim.core.strides import MANY, Stride
+from shim.core.strides import TABLED_NUMBERS, Stride
 from shim.core.text import JOINED_AT
 from shim.upstream.sse import PayloadReader
 
@@ -53,8 +53,8 @@ def by_events(texts, telling=PLAIN, beats=(), **kinds):
 class AheadChat(FakeChat):
     """Has what comes taken where it arrives, as a `ChatStream` does."""
 
-    def taker(self, front, back, hearer):
-        return PayloadReader().taker(front, back, hearer)
+    def taker(self, front, back, outlet, teller):
+        return PayloadReader().taker(front, back, outlet, teller)
 
     async def read(self, ahead=None):
         while (payloads := await super().read()) is not None:
@@ -70,11 +70,10 @@ class Outlet:
         self.busy = busy
         self.asked = 0
         self.pieces = []
-        self.stride = None
 
-    def offer(self, said, _):
+    def offer(self, teller, said, _):
         self.asked += 1
-        piece = None if self.asked in self.busy else self.stride.tell(said)
+        piece = None if self.asked in self.busy else teller.tell(said)
         if piece is not None:
             self.pieces.append(piece)
         return piece is not None
@@ -204,8 +203,10 @@ def test_a_stride_tells_what_was_said_however_it_was_written(said, telling):
 
 
 def test_a_stride_goes_on_whatever_the_number_of_its_events():
-    texts = [chunk_of("a") for _ in range(MANY + 10)]
-    assert by_bytes(texts) == by_events(texts)
+    texts = [chunk_of("a") for _ in range(TABLED_NUMBERS + 10)]
+    told, ahead = by_outlet(texts)
+    assert by_bytes(texts) == told == by_events(texts)
+    assert ahead == len(texts) - 2
 
 
 @pytest.mark.parametrize("room", range(12))

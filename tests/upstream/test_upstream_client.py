@@ -254,7 +254,7 @@ async def test_what_goes_on_is_taken_ahead_but_not_within_an_event():
 
     taken, go_on = [], asyncio.Semaphore(0)
 
-    def offer(said, _):
+    def offer(teller, said, now):
         taken.append(said)
         go_on.release()
         return True
@@ -264,7 +264,7 @@ async def test_what_goes_on_is_taken_ahead_but_not_within_an_event():
         async with await up.open(b"{}", KEY) as stream, asyncio.timeout(5):
             assert await stream.read() == ['["a"]']
             go_on.release()
-            ahead = stream.taker('["', '"]', SimpleNamespace(offer=offer))
+            ahead = stream.taker('["', '"]', SimpleNamespace(offer=offer), None)
             assert await stream.read(ahead) == ['["c"]']
             go_on.release()
             assert await stream.read(ahead) == ['data: ["d"]']

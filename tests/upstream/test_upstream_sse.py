@@ -224,7 +224,7 @@ def strings():
     """What is taken of JSON strings, and who takes it."""
     taken = []
 
-    def offer(said, _):
+    def offer(teller, said, now):
         try:
             taken.append(from_json(said))
         except ValueError:
@@ -248,8 +248,8 @@ def strings():
 @example(['data: ["a"]', "", 'data: ["a"]', "", 'data: ["a"]', ""], [13], "\n", 1 << 20)
 def test_what_is_taken_ahead_is_what_would_be_read(said, places, ends, limit):
     reader = PayloadReader(limit)
-    taken, hearer = strings()
-    ahead = reader.taker('["', '"]', hearer)
+    taken, outlet = strings()
+    ahead = reader.taker('["', '"]', outlet, None)
     for data in cut("".join(f"{line}{ends}" for line in said).encode(), places):
         took = reader.between and ahead.take(data, 0.0)
         try:
@@ -261,9 +261,9 @@ def test_what_is_taken_ahead_is_what_would_be_read(said, places, ends, limit):
 
 
 def test_a_whole_event_that_comes_alone_is_taken_ahead():
-    taken, hearer = strings()
+    taken, outlet = strings()
     reader = PayloadReader()
-    ahead = reader.taker('["', '"]', hearer)
+    ahead = reader.taker('["', '"]', outlet, None)
     assert not reader.between  # a byte order mark might come
     reader.feed(b'data: ["a"]\n\n')
     assert reader.between
@@ -274,4 +274,4 @@ def test_a_whole_event_that_comes_alone_is_taken_ahead():
 
 @pytest.mark.parametrize(("front", "back"), [('[\n"', '"]'), ('["', '"\n]')])
 def test_payloads_of_several_lines_are_not_taken_ahead(front, back):
-    assert PayloadReader().taker(front, back, strings()[1]) is None
+    assert PayloadReader().taker(front, back, strings()[1], None) is None
