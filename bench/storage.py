@@ -41,7 +41,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from starlette.datastructures import Headers
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -51,6 +50,7 @@ import postgres_cluster  # noqa: E402
 from shim import __version__  # noqa: E402
 from shim.cli import server  # noqa: E402
 from shim.exchange.owners import Owners  # noqa: E402
+from shim.http.call import Call  # noqa: E402
 from shim.http.guards import Guard  # noqa: E402
 from shim.seal import SealKeys  # noqa: E402
 from shim.settings import Settings  # noqa: E402
@@ -206,7 +206,8 @@ class Chain:
 async def told(client: Client, endpoint: Endpoint, turns: int) -> Chain:
     """All turns but the last, of which the first is a real one and the others are like it."""
     first = await client.create(endpoint, encoded(SHORT_PROMPT))
-    caller = Guard.of(endpoint.settings).caller(Headers(HEADERS))
+    headers = {name.encode(): value.encode() for name, value in HEADERS.items()}
+    caller = Guard.of(endpoint.settings).caller(Call("POST", "/v1/responses", headers))
     owner = Owners(SealKeys.of([SECRET.encode()])).of(caller)
     previous, items = first["id"], [message(1), *first["output"]]
     async with aclosing(await open_store(endpoint.settings)) as store:
