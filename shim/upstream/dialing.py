@@ -151,19 +151,18 @@ async def _connected(host: str, to_port: int) -> Connection:
     if to_port > MAX_PORT:  # getaddrinfo would take another for it
         raise OverflowError(f"there is no port {to_port}")
     loop = asyncio.get_running_loop()
+    make = partial(Connection, loop)
     found = await loop.getaddrinfo(host, to_port, type=SOCK_STREAM)
     if len(found) == 1 and found[0][0] == AF_INET:
         # No race, hence no bare socket: who waits for one of uvloop's asks for its result by a name made anew each time, which CPython's
         # method cache then keeps, and with it a page of memory. IPv6 goes the other way: the address alone has lost its scope.
-        ((family, _, _, _, (address, *_)),) = found
-        _, connection = await loop.create_connection(
-            partial(Connection, loop), str(address), to_port, family=family
-        )
+        address = str(found[0][4][0])
+        _, connection = await loop.create_connection(make, address, to_port, family=AF_INET)
     else:
         sock = await start_connection(
             found, happy_eyeballs_delay=HAPPY_EYEBALLS_SECONDS, interleave=1, loop=loop
         )
-        _, connection = await loop.create_connection(partial(Connection, loop), sock=sock)
+        _, connection = await loop.create_connection(make, sock=sock)
     return connection
 
 
