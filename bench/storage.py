@@ -56,7 +56,7 @@ from shim.seal import SealKeys  # noqa: E402
 from shim.settings import Settings  # noqa: E402
 from shim.simulator import DEFAULT_KEY, RunningSimulator, SimulatorConfig, run_in_thread  # noqa: E402
 from shim.store import open_store  # noqa: E402
-from shim.store.records import record_of  # noqa: E402
+from shim.store.records import item_of, record_of  # noqa: E402
 from shim.upstream.transport import Connections  # noqa: E402
 
 MODEL = "text-max"
@@ -213,7 +213,7 @@ async def told(client: Client, endpoint: Endpoint, turns: int) -> Chain:
     async with aclosing(await open_store(endpoint.settings)) as store:
         for number in range(2, turns):
             response = like(first, number, previous)
-            await store.responses.save(record_of(owner, response, [message(number)], None))
+            await store.responses.save(record_of(owner, response, [item_of(message(number))], None))
             previous = response["id"]
             items += [message(number), *response["output"]]
     by_reference = encoded([message(turns)], previous_response_id=previous)

@@ -57,6 +57,7 @@ SCHEMA = "tests/request/test_request_schema.py"
 TOOLS = "tests/request/test_request_tools.py"
 VALIDATION = "tests/request/test_request_validation.py"
 PAGES = "tests/http/test_http_pages.py"
+OPEN = "tests/limits/test_limits_held.py"
 CYCLES = "tests/http/test_http_cycles.py"
 SEAL = "tests/exchange/test_seal.py"
 SEAL_KEYS = "tests/exchange/test_seal_keys.py"
@@ -1783,6 +1784,63 @@ MUTANTS = [
         'elif not step.startswith("<") and step != "[key]":',
         'elif step != "[key]":',
         VALIDATION,
+    ),
+    # -- what an open stream holds
+    Mutant(
+        "request-held-while-its-stream-is-open",
+        "http/routes.py",
+        "        del body  # it may be",
+        "        # it may be",
+        f"{OPEN}::test_a_stream_that_is_not_stored_does_not_hold_its_request",
+    ),
+    Mutant(
+        "request-held-by-its-lesson",
+        "exchange/keeping.py",
+        "        return partial(self._learn, instrument, estimated)",
+        "        return lambda usage: self._learn(instrument, estimate_tokens(chat), usage)",
+        f"{OPEN}::test_a_stream_that_is_not_stored_does_not_hold_its_request",
+    ),
+    Mutant(
+        "every-turn-remembered",
+        "exchange/exchange.py",
+        "        if remembered:\n",
+        "        if True:\n",
+        f"{OPEN}::test_a_stream_that_is_not_stored_does_not_hold_its_request",
+    ),
+    Mutant(
+        "history-held-by-what-keeps-the-turn",
+        "exchange/exchange.py",
+        "        return Keeper.of(self.store, asked.owner, asked.recalled).keep",
+        "        return lambda answer: Keeper.of(self.store, asked.owner, asked.recalled).keep(answer)",
+        f"{OPEN}::test_a_stream_that_is_stored_holds_nothing_that_is_stored_already",
+    ),
+    Mutant(
+        "message-held-while-the-next-is-awaited",
+        "http/websocket.py",
+        "        while await self._take(await receive()):",
+        "        while (message := await receive()) and await self._take(message):",
+        f"{OPEN}::test_a_websocket_holds_no_more_of_a_request_than_its_items_and_one_frame",
+    ),
+    Mutant(
+        "memory-given-back-within-an-answer",
+        "cli/quiet.py",
+        "        if busy or asked != self._asked:",
+        "        if asked != self._asked:",
+        "tests/cli/test_cli_quiet.py::test_a_long_answer_is_no_quiet_time",
+    ),
+    Mutant(
+        "memory-given-back-over-and-over",
+        "cli/quiet.py",
+        "            self._since = math.inf\n            return",
+        "            return",
+        "tests/cli/test_cli_quiet.py::test_a_quiet_time_begins_once_after_the_last_request",
+    ),
+    Mutant(
+        "requests-not-counted",
+        "http/slots.py",
+        "        self.given += 1\n",
+        "",
+        "tests/limits/test_limits_slots.py::test_slots_in_use",
     ),
     # -- what is recalled
     Mutant(

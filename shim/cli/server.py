@@ -20,6 +20,7 @@ from shim.cli.catalog import bad_base_url
 from shim.cli.options import authenticates
 from shim.cli.problem import Problem
 from shim.cli.process import admit, settle
+from shim.cli.quiet import Quiet, give_back
 from shim.hosts import is_loopback
 from shim.seal_keys import with_its_secrets
 from shim.settings import PREFIX
@@ -247,6 +248,7 @@ class _Server(uvicorn.Server):
         self._accepting = accepting
         self._alone = alone
         self._store: ResponseStore | None = None
+        self._quiet = Quiet()
         super().__init__(prepare(settings, self._opened))
 
     @contextmanager
@@ -273,6 +275,14 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._accepting()
+
+    async def on_tick(self, counter: int) -> bool:
+        """See uvicorn; ten times a second."""
+        services = self._services
+        busy = bool(services.slots.busy) or services.background.busy
+        if self._quiet.begins(services.slots.given, monotonic(), busy=busy):
+            give_back()
+        return await super().on_tick(counter)
 
     async def _opened(self, _: Settings) -> ResponseStore:
         assert self._store is not None  # noqa: S101 -- `startup` has opened it

@@ -93,11 +93,15 @@ class ConnectionTurns:
         previous = body.get("previous_response_id")
         try:
             asked = await self.exchange.ask(body, self.caller, request_id, self.local)
-            made = await (self.exchange.accept(asked, began) if generate else self._prepared(asked))
+            lives_here = self._lives_here(asked)
+            if generate:
+                made: Turn | Preparation = await self.exchange.accept(asked, began, remembered=lives_here)
+            else:
+                made = await self._prepared(asked, lives_here=lives_here)
         except Fault:
             self.evict(previous)
             raise
-        return LocalTurn(self, made, lives_here=self._lives_here(asked))
+        return LocalTurn(self, made)
 
     def evict(self, response_id: object) -> None:
         """Forget the turn that a failed one wanted to continue."""
@@ -108,11 +112,11 @@ class ConnectionTurns:
         """Whether a turn can be continued on this connection only, since no store has it."""
         return asked.request.store is False or self.exchange.store.kind == "off"
 
-    async def _prepared(self, asked: Asked) -> Preparation:
+    async def _prepared(self, asked: Asked, *, lives_here: bool) -> Preparation:
         if asked.recalled.conversation:
             message = "'generate' must not be false for a response that belongs to a conversation."
             raise invalid(message, "generate", "unsupported_parameter")
-        return await self.exchange.prepare(asked)
+        return await self.exchange.prepare(asked, remembered=lives_here)
 
 
 @dataclass(slots=True)
@@ -121,7 +125,6 @@ class LocalTurn:
 
     turns: ConnectionTurns
     turn: Turn | Preparation
-    lives_here: bool
     _settled: bool = False
 
     @property
@@ -158,6 +161,6 @@ class LocalTurn:
     def _settle(self, response: Response) -> None:
         if response["status"] not in CONTINUABLE:
             self.turns.evict(response["previous_response_id"])
-        elif self.lives_here:
-            recalled, output = self.turn.recalled, cast("list[Json]", response["output"])
+        elif (recalled := self.turn.recalled) is not None:
+            output = cast("list[Json]", response["output"])
             self.turns.local.keep(response["id"], (*recalled.earlier, *recalled.own, *output))

@@ -108,36 +108,31 @@ class Exchange:
         """
         await self._owners.settle(self.store)
 
-    async def open(
-        self,
-        body: Json,
-        caller: Caller,
-        request_id: str,
-        *,
-        local: Mapping[str, Sequence[Json]] | None = None,
-    ) -> Turn:
+    async def open(self, body: Json, caller: Caller, request_id: str) -> Turn:
         """Translate a request body and wait for the upstream's 2xx.
 
         Args:
             body: The parsed JSON object.
             caller: Who asks.
             request_id: Ours, for the log on both sides.
-            local: Earlier turns that live on the caller's connection: response id to the items up to its end.
 
         Raises:
             Fault: The request is wrong, or the upstream refused.
         """
         began = monotonic()
-        asked = await self.ask(body, caller, request_id, local)
+        asked = await self.ask(body, caller, request_id)
         return await self.accept(asked, began)
 
-    async def accept(self, asked: Asked, began: float, queued: Response | None = None) -> Turn:
+    async def accept(
+        self, asked: Asked, began: float, queued: Response | None = None, *, remembered: bool = False
+    ) -> Turn:
         """Wait for the upstream's 2xx to a request that was checked.
 
         Args:
             asked: The request.
             began: When it came, on the monotonic clock.
             queued: The response's template, if it was queued before; whoever queued it also stores it.
+            remembered: Whether who asked is to remember the turn: then it holds what it continues and adds.
 
         Raises:
             Fault: The upstream refused, or another turn of the conversation is under way.
@@ -153,12 +148,14 @@ class Exchange:
         turn = self._turn(asked, accepted, template, began)
         turn.learn = self._lessons.on(accepted.instrument.id, accepted.translation.chat)
         turn.keep = keep_nothing if queued else self._keep(asked)
+        if remembered:
+            turn.recalled = asked.recalled._replace(history=())
         turn.release = release
         turn.told_at_once = queued is None
         return turn
 
-    async def prepare(self, asked: Asked) -> Preparation:
-        """A turn that only takes its input in, so that it can be continued.
+    async def prepare(self, asked: Asked, *, remembered: bool) -> Preparation:
+        """A turn that only takes its input in, so that it can be continued; see `accept`.
 
         Raises:
             Fault: The request is wrong.
@@ -168,8 +165,8 @@ class Exchange:
         return Preparation(
             Summary(asked.request.model, items=translation.items, attempts=0, notes=translation.notes),
             Assembler(template, Shape(translation.toolbox), self.source),
-            asked.recalled,
             self._keep(asked),
+            asked.recalled if remembered else None,
         )
 
     def template(self, asked: Asked, response_id: str, created_at: int) -> Response:
@@ -190,7 +187,10 @@ class Exchange:
         request_id: str,
         local: Mapping[str, Sequence[Json]] | None = None,
     ) -> Asked:
-        """Check a request and look up what it relies on."""
+        """Check a request and look up what it relies on.
+
+        `local` are earlier turns that live on the caller's connection: response id to the items up to its end.
+        """
         owner = self.owner(caller)
         prompted = await with_prompt(body, self.store, owner)
         request = read_request(prompted.body)  # first, so that nothing is looked up for a wrong request
@@ -312,7 +312,6 @@ class Exchange:
                 scored="logprobs" in translation.chat,
             ),
             assembler=Assembler(template, self._shape(asked, accepted), self.source),
-            recalled=asked.recalled,
             began=began,
             scrub=partial(scrub, key=asked.caller.key),
             headers={NOTES_HEADER: "; ".join(translation.notes)} if translation.notes else {},
@@ -322,7 +321,7 @@ class Exchange:
         """What stores the response, if the client wants it stored."""
         if asked.request.store is False:
             return keep_nothing
-        return Keeper(self.store, asked.owner, asked.recalled).keep
+        return Keeper.of(self.store, asked.owner, asked.recalled).keep
 
     async def _lock(self, asked: Asked, response_id: str) -> Release:
         """Take the conversation's turn; what gives it back."""

@@ -11,7 +11,7 @@ from shim.core.estimate import estimate_tokens
 from shim.exchange.recall import Recalled
 from shim.exchange.turn import Learn, learn_nothing
 from shim.store import ResponseStore, StoreFault
-from shim.store.records import JOINS_CONVERSATION, ResponseRecord, record_of
+from shim.store.records import JOINS_CONVERSATION, Item, ResponseRecord, item_of, record_of
 from shim.wire.chat import ChatRequest
 from shim.wire.response import Response, Usage
 
@@ -24,11 +24,27 @@ class Keeper:
 
     A store that fails takes nothing from the client that asked: the response is told all the same, with `store` false,
     the log is loud, and continuing it will be refused.
+
+    Attributes:
+        store: Where.
+        owner: For whom.
+        input: The items to keep with it, as they will be stored: parsed they take up to three times the room, and the turn may take
+            minutes.
+        conversation: What it belongs to.
+        begins: Whether it begins a chain of its own.
     """
 
     store: ResponseStore
     owner: str
-    recalled: Recalled
+    input: tuple[Item, ...]
+    conversation: str | None
+    begins: bool
+
+    @classmethod
+    def of(cls, store: ResponseStore, owner: str, recalled: Recalled) -> Keeper:
+        """For the response to a request; one that continues what no store has says everything before it."""
+        items = (*recalled.earlier, *recalled.own) if recalled.unstored else recalled.own
+        return cls(store, owner, tuple(map(item_of, items)), recalled.conversation, recalled.unstored)
 
     async def keep(self, response: Response) -> None:
         """Store a response that has ended well enough to be continued; never raises."""
@@ -43,12 +59,8 @@ class Keeper:
             log.exception("response %s could not be stored", response["id"])
 
     def _record(self, response: Response) -> ResponseRecord:
-        """One that continues what no store has begins a chain of its own, which says everything before it."""
-        recalled = self.recalled
-        if not recalled.unstored:
-            return record_of(self.owner, response, recalled.own, recalled.conversation)
-        record = record_of(self.owner, response, (*recalled.earlier, *recalled.own))
-        return replace(record, previous_response_id=None)
+        record = record_of(self.owner, response, self.input, self.conversation)
+        return replace(record, previous_response_id=None) if self.begins else record
 
 
 MOST_REMEMBERED = 1000
@@ -76,7 +88,8 @@ class Lessons:
         if len(self.last) >= MOST_REMEMBERED:
             self.last.clear()
         self.last[name] = now
-        return partial(self._learn, instrument, chat)
+        estimated = estimate_tokens(chat)  # now: `chat` is not to be held until then
+        return partial(self._learn, instrument, estimated)
 
     async def ratio(self, instrument: str) -> float:
         """What an estimate is to be multiplied by; as it is while the store, which no request must need, is away."""
@@ -87,8 +100,7 @@ class Lessons:
             return 1.0
         return calibration.ratio if calibration else 1.0
 
-    async def _learn(self, instrument: str, chat: ChatRequest, usage: Usage) -> None:
-        estimated = estimate_tokens(chat)
+    async def _learn(self, instrument: str, estimated: int, usage: Usage) -> None:
         try:
             await self.store.calibrations.record(instrument, estimated, usage["input_tokens"])
         except StoreFault as fault:

@@ -22,7 +22,7 @@ from shim.core.tools import Toolbox
 from shim.errors import Fault
 from shim.exchange.following import News
 from shim.store import ResponseStore
-from shim.store.records import TERMINAL, Job, ResponseRecord, StoredEvent, record_of
+from shim.store.records import TERMINAL, Job, ResponseRecord, StoredEvent, item_of, record_of
 from shim.wire.base import Json
 from shim.wire.events import Event
 from shim.wire.output import OutputItem
@@ -70,7 +70,7 @@ class Order:
 
     def record(self, owner: str, response: Response) -> ResponseRecord:
         """The response at some moment, to be stored."""
-        return record_of(owner, response, self.input, self.conversation)
+        return record_of(owner, response, map(item_of, self.input), self.conversation)
 
 
 class Story:

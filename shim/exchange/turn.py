@@ -67,19 +67,23 @@ class Summary:
 
 @dataclass
 class Turn:
-    """One model turn that the upstream has accepted (it answered 2xx)."""
+    """One model turn that the upstream has accepted (it answered 2xx).
+
+    Its request is not held, unless `keep` or `recalled` does: it may be a megabyte, and the turn may take minutes.
+    """
 
     stream: bool
     summary: Summary
     chat: ChatStream
     reader: ChunkReader
     assembler: Assembler
-    recalled: Recalled
     began: float
     headers: Mapping[str, str] = field(default_factory=dict)
     keep: Keep = keep_nothing
     learn: Learn = learn_nothing
     release: Release = release_nothing
+    recalled: Recalled | None = None
+    """What it continues and adds, where nobody but a connection remembers it."""
     told_at_once: bool = True
     """Whether events are told as they are given; else whoever stores them first lets go of the turn."""
     scrub: Callable[[Fault], Fault] = lambda fault: fault
@@ -305,8 +309,8 @@ class Preparation:
 
     summary: Summary
     assembler: Assembler
-    recalled: Recalled
     keep: Keep = keep_nothing
+    recalled: Recalled | None = None
 
     @property
     def final(self) -> Response | None:

@@ -44,7 +44,9 @@ async def responses(request: Request) -> ASGIApp:
         return await background.begin(services, call, body, caller)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal body
         turn = await services.exchange.open(body, caller, call.request_id)
+        del body  # it may be a megabyte, and the answer may take minutes
         async with aclosing(turn):
             call.summary = turn.summary
             if turn.stream:

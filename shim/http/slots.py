@@ -20,7 +20,11 @@ RETRY_AFTER = 1
 
 
 class Slots:
-    """The slots of one process."""
+    """The slots of one process.
+
+    Attributes:
+        given: How often one was taken, so far.
+    """
 
     def __init__(self, most: int, most_of_one: int) -> None:
         """Begin with all slots free.
@@ -33,6 +37,7 @@ class Slots:
         self._most_of_one = most_of_one
         self._held: dict[str, int] = {}
         self._busy = 0
+        self.given = 0
 
     @property
     def busy(self) -> int:
@@ -63,6 +68,7 @@ class Slots:
             )
         self._held[client] = held + 1
         self._busy += 1
+        self.given += 1
 
     def free(self, client: str) -> None:
         """Give one slot back."""

@@ -32,7 +32,7 @@ from shim.http.services import Services
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from shim.core.bounds import RequestBounds
     from shim.exchange.connection import LocalTurn
@@ -138,11 +138,17 @@ class Connection:
 
     async def _read(self, receive: Receive) -> None:
         """Take every message at once: whether the client is still there can only be read."""
-        while (message := await receive())["type"] != "websocket.disconnect":
-            if message["type"] == GOING_AWAY:
-                self._going_away.set()
-            elif message["type"] == "websocket.receive":
-                await self._hear(message.get("bytes") or (message.get("text") or "").encode())
+        while await self._take(await receive()):  # no message is held while the next one is awaited
+            pass
+
+    async def _take(self, message: Message) -> bool:
+        """Do what one message asks for; whether others may follow."""
+        kind: str = message["type"]
+        if kind == GOING_AWAY:
+            self._going_away.set()
+        elif kind == "websocket.receive":
+            await self._hear(message.get("bytes") or (message.get("text") or "").encode())
+        return kind != "websocket.disconnect"
 
     async def _hear(self, data: bytes) -> None:
         """Do what one message asks for; JSON in a binary message is as good as in text."""

@@ -14,8 +14,6 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
-from shim.wire.base import Json
-
 FORMAT_VERSION = 1
 """The format of stored bodies; a reader that meets a higher one must refuse it."""
 
@@ -334,10 +332,10 @@ def item_of(item: Mapping[str, Any]) -> Item:
 def record_of(
     owner: str,
     response: Mapping[str, Any],
-    input_items: Iterable[Json],
+    input_items: Iterable[Item],
     conversation_id: str | None = None,
 ) -> ResponseRecord:
-    """A record from a response object as on the wire and the items of its input, which have ids."""
+    """A record from a response object as on the wire and the items of its input."""
     return ResponseRecord(
         owner=owner,
         id=response["id"],
@@ -345,7 +343,7 @@ def record_of(
         status=response["status"],
         model=response["model"],
         envelope=to_json({key: value for key, value in response.items() if key != "output"}),
-        input=tuple(map(item_of, input_items)),
+        input=tuple(input_items),
         output=tuple(map(item_of, response["output"])),
         served_model=response.get("served_model"),
         previous_response_id=response["previous_response_id"],

@@ -16,7 +16,6 @@ from shim.core.echo import response_template
 from shim.core.tools import Toolbox
 from shim.core.validation import read_request
 from shim.exchange import Summary, Turn
-from shim.exchange.recall import Recalled
 from shim.wire.response import Usage
 from shim.wire.tools import Tool
 
@@ -116,9 +115,7 @@ def _seal(text: str) -> str:
 def turn(chat: FakeChat, telling: Telling = PLAIN, *, names: bool = True, **kinds: Any) -> Turn:
     """A turn that the upstream has accepted."""
     reader = ChunkReader(frozenset(CHAT_NAMES.values()) if names else frozenset())
-    return Turn(
-        True, Summary("code-prime"), chat, reader, assembler(telling, **kinds), Recalled({}), began=0.0
-    )
+    return Turn(True, Summary("code-prime"), chat, reader, assembler(telling, **kinds), began=0.0)
 
 
 def run(awaitable: Coroutine[Any, Any, Any]) -> Any:

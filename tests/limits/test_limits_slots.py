@@ -35,6 +35,7 @@ class SlotsInUse(RuleBasedStateMachine):
         super().__init__()
         self.slots = Slots(MOST, EACH)
         self.open = []
+        self.given = 0
 
     @rule(client=st.sampled_from("abc"))
     def take(self, client):
@@ -44,6 +45,7 @@ class SlotsInUse(RuleBasedStateMachine):
         assert (fault is None) == (len(self.open) < MOST and len(mine) < EACH)
         if fault is None:
             self.open.append((client, slot))
+            self.given += 1
         else:
             assert (fault.status, fault.code) == (503, "concurrency_limit_exceeded")
             assert fault.retry_after >= 1
@@ -57,6 +59,7 @@ class SlotsInUse(RuleBasedStateMachine):
     @invariant()
     def counts(self):
         assert self.slots.busy == len(self.open)
+        assert self.slots.given == self.given
         assert bool(self.slots._held) == bool(self.open)
 
 

@@ -9,7 +9,7 @@ from samples import DAY, NOW, conversation, events, item, items, record
 from shim.errors import ClientFault
 from shim.store.faults import QueueFull
 from shim.store.histories import IDS_AT_ONCE
-from shim.store.records import UNCONFIRMED, Claim, Queue, Window, record_of
+from shim.store.records import UNCONFIRMED, Claim, Queue, Window, item_of, record_of
 
 
 def ids(page):
@@ -35,7 +35,7 @@ class TestResponses:
             "output": [{"id": "msg_1", "type": "message"}, {"id": "msg_2", "type": "message"}],
             "metadata": {"a": "\N{SNOWMAN}"},
         }
-        await store.responses.save(record_of("alice", response, [{"id": "in_1", "type": "message"}]))
+        await store.responses.save(record_of("alice", response, [item_of({"id": "in_1", "type": "message"})]))
         assert json.loads((await store.responses.get("alice", "resp_1")).body) == response
 
     async def test_a_response_without_output_has_an_empty_list(self, store):
