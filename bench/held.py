@@ -1,8 +1,8 @@
 """What an open stream holds, by the size of its request.
 
 `python -m bench.held` opens a number of paced streams for each size, as Codex asks (`store: false`) and with `store: true`, and
-reads the shim's resident memory before, while all are open, and once the process has rested. A history is made of messages, reasoning,
-calls and their outputs; the response repeats the instructions and tools of its request, which it holds for that.
+reads the shim's resident memory before, while all are open, and once the process has rested. A history is made of messages,
+reasoning, calls and their outputs; besides, a request has 10 KB of instructions and tools, which its response repeats.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.contenders import CONTENDERS, Served, serving
+from bench.chunks import PACE_SECONDS, PACED_DELTAS
+from bench.contenders import CONTENDERS, Served, Unavailable, serving
 from bench.micro import history
 from bench.processes import cores, pin, rss_bytes, upstream
 
-SIZES = {"20 KB": (5, 10_000), "100 KB": (50, 80_000), "1 MB": (500, 1_000_000)}
+SIZES = ((5, 10_000), (50, 80_000), (500, 1_000_000))
 """Items of a history, and about how many bytes they have together."""
 
 STREAMS = 30
@@ -51,9 +52,11 @@ def held(body: bytes, streams: int) -> tuple[float, float]:
         assert served.pid is not None
         begun(served, body).close()
         time.sleep(REST_SECONDS)
-        before = rss_bytes(served.pid)
+        before, began = rss_bytes(served.pid), time.monotonic()
         connections = [begun(served, body) for _ in range(streams)]
         during = rss_bytes(served.pid)
+        if time.monotonic() - began > PACED_DELTAS * PACE_SECONDS:
+            raise Unavailable("the first streams had ended before the last one was open: ask for fewer")
         for connection in connections:
             connection.close()
         time.sleep(REST_SECONDS)
@@ -61,22 +64,23 @@ def held(body: bytes, streams: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Open, and show the memory."""
+    """Measure each size, stored and not."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--streams", type=int, default=STREAMS)
     given = parser.parse_args()
     pin(cores()[1])
-    for size, (items, filled) in SIZES.items():
+    for items, filled in SIZES:
         for store in (False, True):
             asked = {**json.loads(history(items, filled)), "model": "paced", "store": store}
             body = json.dumps(asked).encode()
-            each, left = held(body, given.streams)
-            about = f"a request of {len(body) / 1e3:6.0f} KB ({size} of items), store: {str(store).lower()}"
-            print(
-                f"{about:60} {each / 1e3:7.0f} KB a stream, {left / 1e6:5.1f} MB left afterwards", flush=True
-            )
+            try:
+                each, left = held(body, given.streams)
+            except Unavailable as reason:
+                parser.error(str(reason))
+            about = f"a request of {len(body) / 1e3:4.0f} KB, store: {str(store).lower():5}"
+            print(f"{about} {each / 1e3:6.0f} KB a stream, {left / 1e6:4.1f} MB left afterwards", flush=True)
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ class Limits(BaseModel):
     max_requests: int = _limit(
         4000,
         "Requests that are answered at one time, turns on WebSockets included.",
-        reason="each holds its input and output in memory",
+        reason="each holds its output in memory, and its input until the answer begins or, if it is to be stored, until it is",
         answer="503 `concurrency_limit_exceeded` with `retry-after`; `/healthz` and `/readyz` are always answered, and the latter says so",
     )
     max_client_requests: int = _limit(

@@ -57,7 +57,7 @@ SCHEMA = "tests/request/test_request_schema.py"
 TOOLS = "tests/request/test_request_tools.py"
 VALIDATION = "tests/request/test_request_validation.py"
 PAGES = "tests/http/test_http_pages.py"
-OPEN = "tests/limits/test_limits_held.py"
+HELD = "tests/limits/test_limits_held.py"
 CYCLES = "tests/http/test_http_cycles.py"
 SEAL = "tests/exchange/test_seal.py"
 SEAL_KEYS = "tests/exchange/test_seal_keys.py"
@@ -73,7 +73,7 @@ HISTORIES = "tests/store/test_store_histories.py"
 WEIGHED = f"{HISTORIES}::test_a_history_may_have_exactly_as_many_bytes_as_are_allowed"
 NETWORK = "tests/cli/test_cli_network.py"
 COMMANDS = "tests/cli/test_cli_commands.py::TestSettings"
-HELD = "tests/limits/test_limits_requests.py"
+REQUEST_LIMITS = "tests/limits/test_limits_requests.py"
 SLOTS = "tests/limits/test_limits_slots.py"
 CONNECTIONS = "tests/limits/test_limits_connections.py"
 LINE = "tests/limits/test_limits_line.py"
@@ -1791,35 +1791,91 @@ MUTANTS = [
         "http/routes.py",
         "        del body  # it may be",
         "        # it may be",
-        f"{OPEN}::test_a_stream_that_is_not_stored_does_not_hold_its_request",
+        f"{HELD}::test_a_stream_holds_no_more_of_its_input_than_it_must",
     ),
     Mutant(
         "request-held-by-its-lesson",
         "exchange/keeping.py",
         "        return partial(self._learn, instrument, estimated)",
         "        return lambda usage: self._learn(instrument, estimate_tokens(chat), usage)",
-        f"{OPEN}::test_a_stream_that_is_not_stored_does_not_hold_its_request",
+        f"{HELD}::test_a_stream_holds_no_more_of_its_input_than_it_must",
     ),
     Mutant(
         "every-turn-remembered",
         "exchange/exchange.py",
         "        if remembered:\n",
         "        if True:\n",
-        f"{OPEN}::test_a_stream_that_is_not_stored_does_not_hold_its_request",
+        f"{HELD}::test_a_stream_holds_no_more_of_its_input_than_it_must",
     ),
     Mutant(
         "history-held-by-what-keeps-the-turn",
         "exchange/exchange.py",
         "        return Keeper.of(self.store, asked.owner, asked.recalled).keep",
         "        return lambda answer: Keeper.of(self.store, asked.owner, asked.recalled).keep(answer)",
-        f"{OPEN}::test_a_stream_that_is_stored_holds_nothing_that_is_stored_already",
+        f"{HELD}::test_a_stream_holds_nothing_that_is_stored_already",
     ),
     Mutant(
         "message-held-while-the-next-is-awaited",
         "http/websocket.py",
         "        while await self._take(await receive()):",
         "        while (message := await receive()) and await self._take(message):",
-        f"{OPEN}::test_a_websocket_holds_no_more_of_a_request_than_its_items_and_one_frame",
+        f"{HELD}::test_a_stream_holds_no_more_of_its_input_than_it_must",
+    ),
+    Mutant(
+        "chat-request-held-while-it-is-passed-through",
+        "http/routes.py",
+        "        del body  # as above",
+        "        # as above",
+        f"{HELD}::test_a_stream_holds_no_more_of_its_input_than_it_must",
+    ),
+    Mutant(
+        "websocket-request-held-while-it-is-answered",
+        "http/websocket.py",
+        "            del create  # it may be",
+        "            # it may be",
+        f"{HELD}::test_a_stream_holds_no_more_of_its_input_than_it_must",
+    ),
+    Mutant(
+        "websocket-request-held-beside-what-answers-it",
+        "http/websocket.py",
+        "        del create  # which is held",
+        "        # which is held",
+        f"{HELD}::test_a_stream_holds_no_more_of_its_input_than_it_must",
+    ),
+    Mutant(
+        "input-held-for-no-store",
+        "exchange/exchange.py",
+        ' or self.store.kind == "off":\n            return keep_nothing',
+        ":\n            return keep_nothing",
+        f"{HELD}::test_a_stream_holds_no_more_of_its_input_than_it_must",
+    ),
+    Mutant(
+        "upstream-open-after-a-turn-that-could-not-be-made",
+        "exchange/exchange.py",
+        "                await accepted.chat.aclose()\n",
+        "                pass\n",
+        "tests/limits/test_limits_garbage.py::test_a_turn_that_fails_as_it_is_made_leaves_nothing_behind",
+    ),
+    Mutant(
+        "conversation-locked-by-a-turn-that-could-not-be-made",
+        "exchange/exchange.py",
+        "            await release()\n            raise\n        if remembered",
+        "            raise\n        if remembered",
+        "tests/limits/test_limits_garbage.py::test_a_turn_that_fails_as_it_is_made_leaves_nothing_behind",
+    ),
+    Mutant(
+        "memory-given-back-within-background-work",
+        "cli/server.py",
+        " or services.background.busy\n        if self._quiet",
+        "\n        if self._quiet",
+        "tests/cli/test_cli_quiet.py::test_the_server_gives_back_after_answers_not_within_one",
+    ),
+    Mutant(
+        "server-ended-by-what-cannot-be-imported",
+        "cli/quiet.py",
+        "suppress(AttributeError, ImportError, OSError)",
+        "suppress(AttributeError)",
+        "tests/cli/test_cli_quiet.py::test_where_nothing_can_be_given_back_nothing_is",
     ),
     Mutant(
         "memory-given-back-within-an-answer",
@@ -1838,7 +1894,7 @@ MUTANTS = [
     Mutant(
         "requests-not-counted",
         "http/slots.py",
-        "        self.given += 1\n",
+        "        self._total += 1\n",
         "",
         "tests/limits/test_limits_slots.py::test_slots_in_use",
     ),
@@ -2283,35 +2339,35 @@ MUTANTS = [
         "core/bounds.py",
         '        if "tools" in tool:\n            self.add_tools(tool["tools"], f"{path}[{index}].tools")\n',
         "",
-        f"{HELD}::test_tools_are_counted_wherever_they_stand",
+        f"{REQUEST_LIMITS}::test_tools_are_counted_wherever_they_stand",
     ),
     Mutant(
         "images-in-outputs-uncounted",
         "core/bounds.py",
         'CONTENT_FIELDS = ("content", "output")',
         'CONTENT_FIELDS = ("content",)',
-        f"{HELD}::test_images_are_bounded",
+        f"{REQUEST_LIMITS}::test_images_are_bounded",
     ),
     Mutant(
         "schema-one-too-large",
         "core/bounds.py",
         "if size > self.bounds.schema_bytes:",
         "if size > self.bounds.schema_bytes + 1:",
-        f"{HELD}::test_schemas_are_bounded",
+        f"{REQUEST_LIMITS}::test_schemas_are_bounded",
     ),
     Mutant(
         "depth-one-too-deep",
         "http/bodies.py",
         "else max(0, PARSER_DEPTH - depth)",
         "else max(0, PARSER_DEPTH - depth - 1)",
-        f"{HELD}::test_the_bound_on_nesting_is_exact_whatever_it_is",
+        f"{REQUEST_LIMITS}::test_the_bound_on_nesting_is_exact_whatever_it_is",
     ),
     Mutant(
         "depth-looked-at-one-too-late",
         "http/bodies.py",
         'body.count(b"{") <= depth',
         'body.count(b"{") <= depth + 1',
-        f"{HELD}::test_the_bound_on_nesting_is_exact_whatever_it_is",
+        f"{REQUEST_LIMITS}::test_the_bound_on_nesting_is_exact_whatever_it_is",
     ),
     Mutant(
         "infinity-beside-text",
@@ -2360,7 +2416,7 @@ MUTANTS = [
         "http/bodies.py",
         "            (value,) = value\n",
         "            value = value[0]\n",
-        f"{HELD}::test_what_is_no_json_is_none_however_the_nesting_is_bounded",
+        f"{REQUEST_LIMITS}::test_what_is_no_json_is_none_however_the_nesting_is_bounded",
     ),
     Mutant(
         "slot-of-a-failure-kept",
@@ -2386,8 +2442,8 @@ MUTANTS = [
     Mutant(
         "websocket-turns-unbounded",
         "http/websocket.py",
-        "            with self._terms.slots.taken(self._terms.client):\n                await",
-        "            if True:\n                await",
+        "        with self._terms.slots.taken(self._terms.client):\n            turn",
+        "        if True:\n            turn",
         f"{SLOTS}::test_turns_on_a_websocket_are_requests_and_waiting_there_is_not",
     ),
     Mutant(
@@ -2577,14 +2633,14 @@ MUTANTS = [
         "http/bodies.py",
         "    _check_values(body, bounds.values)\n",
         "",
-        f"{HELD}::test_too_many_values_are_not_parsed",
+        f"{REQUEST_LIMITS}::test_too_many_values_are_not_parsed",
     ),
     Mutant(
         "values-one-too-many",
         "http/bodies.py",
         "sum(map(body.count, _VALUE_MARKS)) > most:",
         "sum(map(body.count, _VALUE_MARKS)) > most + 1:",
-        f"{HELD}::test_values_are_bounded",
+        f"{REQUEST_LIMITS}::test_values_are_bounded",
     ),
     Mutant(
         "handshake-unanswered",

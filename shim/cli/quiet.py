@@ -6,7 +6,6 @@ the whole process needs. Python's own arenas, in which small objects lie, go bac
 
 from __future__ import annotations
 
-import gc
 import math
 import sys
 from contextlib import suppress
@@ -22,8 +21,8 @@ class Quiet:
         self._asked = 0
         self._since = math.inf
 
-    def begins(self, asked: int, now: float, *, busy: bool) -> bool:
-        """Whether nobody has asked for a while now; once after each busy time.
+    def notice(self, asked: int, now: float, *, busy: bool) -> bool:
+        """Take note of a moment; true once when a busy time has been over for `QUIET_SECONDS`.
 
         Args:
             asked: Requests so far.
@@ -39,10 +38,10 @@ class Quiet:
 
 
 def give_back() -> None:
-    """Give back what is free: some milliseconds for a hundred megabytes."""
-    gc.collect()
+    """Have the C library give back what is free, which takes it some milliseconds for a hundred megabytes."""
     if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415 -- not needed to start
+        # musl has no such function, some interpreters no ctypes, and there may be no file descriptor left to import it with
+        with suppress(AttributeError, ImportError, OSError):
+            import ctypes  # noqa: PLC0415 -- not needed to start
 
-        with suppress(OSError, AttributeError):  # musl has no such function
             ctypes.CDLL(None).malloc_trim(0)

@@ -280,7 +280,7 @@ class _Server(uvicorn.Server):
         """See uvicorn; ten times a second."""
         services = self._services
         busy = bool(services.slots.busy) or services.background.busy
-        if self._quiet.begins(services.slots.given, monotonic(), busy=busy):
+        if self._quiet.notice(services.slots.total, monotonic(), busy=busy):
             give_back()
         return await super().on_tick(counter)
 

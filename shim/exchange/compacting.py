@@ -32,7 +32,7 @@ async def compact(exchange: Exchange, body: Json, caller: Caller, request_id: st
     asked = await exchange.ask(_triggered(fields), caller, request_id)
     async with aclosing(await exchange.accept(asked, began)) as turn:
         response = await turn.response()
-    said = [*asked.recalled.earlier, *asked.recalled.own]
+    said = asked.recalled.whole
     return Compacted(
         id=response["id"],
         object="response.compaction",

@@ -94,8 +94,9 @@ class ConnectionTurns:
         try:
             asked = await self.exchange.ask(body, self.caller, request_id, self.local)
             lives_here = self._lives_here(asked)
+            made: Turn | Preparation
             if generate:
-                made: Turn | Preparation = await self.exchange.accept(asked, began, remembered=lives_here)
+                made = await self.exchange.accept(asked, began, remembered=lives_here)
             else:
                 made = await self._prepared(asked, lives_here=lives_here)
         except Fault:
@@ -161,6 +162,6 @@ class LocalTurn:
     def _settle(self, response: Response) -> None:
         if response["status"] not in CONTINUABLE:
             self.turns.evict(response["previous_response_id"])
-        elif (recalled := self.turn.recalled) is not None:
+        elif (remembered := self.turn.remembered) is not None:
             output = cast("list[Json]", response["output"])
-            self.turns.local.keep(response["id"], (*recalled.earlier, *recalled.own, *output))
+            self.turns.local.keep(response["id"], (*remembered, *output))

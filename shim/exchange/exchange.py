@@ -132,30 +132,37 @@ class Exchange:
             asked: The request.
             began: When it came, on the monotonic clock.
             queued: The response's template, if it was queued before; whoever queued it also stores it.
-            remembered: Whether who asked is to remember the turn: then it holds what it continues and adds.
+            remembered: Whether a connection remembers the turn, which then holds its items for that.
 
         Raises:
             Fault: The upstream refused, or another turn of the conversation is under way.
         """
         template = queued or self.template(asked, self.source.new_id("resp"), self.source.now())
         release = await self._lock(asked, template["id"])
+        accepted: Accepted | None = None
         try:
             asked = await self._current(asked)
             accepted = await self._accepted(asked)
+            turn = self._turn(asked, accepted, template, began)
+            turn.learn = self._lessons.on(accepted.instrument.id, accepted.translation.chat)
+            turn.keep = keep_nothing if queued else self._keep(asked)
         except BaseException:
+            if accepted is not None:
+                await accepted.chat.aclose()
             await release()
             raise
-        turn = self._turn(asked, accepted, template, began)
-        turn.learn = self._lessons.on(accepted.instrument.id, accepted.translation.chat)
-        turn.keep = keep_nothing if queued else self._keep(asked)
         if remembered:
-            turn.recalled = asked.recalled._replace(history=())
+            turn.remembered = asked.recalled.whole
         turn.release = release
         turn.told_at_once = queued is None
         return turn
 
     async def prepare(self, asked: Asked, *, remembered: bool) -> Preparation:
-        """A turn that only takes its input in, so that it can be continued; see `accept`.
+        """A turn that only takes its input in, so that it can be continued.
+
+        Args:
+            asked: The request.
+            remembered: As for `accept`.
 
         Raises:
             Fault: The request is wrong.
@@ -166,7 +173,7 @@ class Exchange:
             Summary(asked.request.model, items=translation.items, attempts=0, notes=translation.notes),
             Assembler(template, Shape(translation.toolbox), self.source),
             self._keep(asked),
-            asked.recalled if remembered else None,
+            asked.recalled.whole if remembered else None,
         )
 
     def template(self, asked: Asked, response_id: str, created_at: int) -> Response:
@@ -319,7 +326,7 @@ class Exchange:
 
     def _keep(self, asked: Asked) -> Keep:
         """What stores the response, if the client wants it stored."""
-        if asked.request.store is False:
+        if asked.request.store is False or self.store.kind == "off":
             return keep_nothing
         return Keeper.of(self.store, asked.owner, asked.recalled).keep
 

@@ -28,22 +28,21 @@ class Keeper:
     Attributes:
         store: Where.
         owner: For whom.
-        input: The items to keep with it, as they will be stored: parsed they take up to three times the room, and the turn may take
-            minutes.
+        input: The items to keep with it, serialised: parsed they take more room, and the turn may take minutes.
         conversation: What it belongs to.
-        begins: Whether it begins a chain of its own.
+        begins_chain: Whether it is stored as the first of a chain, since no store has what it continues.
     """
 
     store: ResponseStore
     owner: str
     input: tuple[Item, ...]
     conversation: str | None
-    begins: bool
+    begins_chain: bool
 
     @classmethod
     def of(cls, store: ResponseStore, owner: str, recalled: Recalled) -> Keeper:
-        """For the response to a request; one that continues what no store has says everything before it."""
-        items = (*recalled.earlier, *recalled.own) if recalled.unstored else recalled.own
+        """Of the response to a request; if no store has the earlier items, they are kept with it."""
+        items = recalled.whole if recalled.unstored else recalled.own
         return cls(store, owner, tuple(map(item_of, items)), recalled.conversation, recalled.unstored)
 
     async def keep(self, response: Response) -> None:
@@ -60,7 +59,7 @@ class Keeper:
 
     def _record(self, response: Response) -> ResponseRecord:
         record = record_of(self.owner, response, self.input, self.conversation)
-        return replace(record, previous_response_id=None) if self.begins else record
+        return replace(record, previous_response_id=None) if self.begins_chain else record
 
 
 MOST_REMEMBERED = 1000
@@ -81,14 +80,14 @@ class Lessons:
     last: dict[int, float] = field(default_factory=dict)
 
     def on(self, instrument: str, chat: ChatRequest) -> Learn:
-        """What compares the estimate with the upstream's own count, after the client has been told; never raises."""
+        """What compares an estimate, made at once, with the upstream's own count, after the client has been told; never raises."""
         now, name = monotonic(), hash(instrument)
         if now - self.last.get(name, -LESSON_SECONDS) < LESSON_SECONDS:
             return learn_nothing
         if len(self.last) >= MOST_REMEMBERED:
             self.last.clear()
         self.last[name] = now
-        estimated = estimate_tokens(chat)  # now: `chat` is not to be held until then
+        estimated = estimate_tokens(chat)
         return partial(self._learn, instrument, estimated)
 
     async def ratio(self, instrument: str) -> float:

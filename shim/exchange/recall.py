@@ -92,6 +92,11 @@ class Recalled(NamedTuple):
         """This turn's own items with their ids, as they are stored."""
         return self.identified()
 
+    @property
+    def whole(self) -> tuple[Json, ...]:
+        """Earlier items and this turn's own, oldest first."""
+        return (*self.earlier, *self.own)
+
 
 @dataclass(frozen=True, slots=True)
 class Reach:

@@ -18,8 +18,8 @@ from shim.core.runs import Told, encoded, one_by_one
 from shim.core.strides import Stride, stride_of
 from shim.errors import Fault, cut_stream
 from shim.exchange.locking import Release, release_nothing
-from shim.exchange.recall import Recalled
 from shim.upstream import ChatStream, Outlet, Taker
+from shim.wire.base import Json
 from shim.wire.events import Event
 from shim.wire.response import Response, Usage
 
@@ -69,7 +69,7 @@ class Summary:
 class Turn:
     """One model turn that the upstream has accepted (it answered 2xx).
 
-    Its request is not held, unless `keep` or `recalled` does: it may be a megabyte, and the turn may take minutes.
+    Its input is not held, but for what `keep` or `remembered` needs: it may be a megabyte, and the turn may take minutes.
     """
 
     stream: bool
@@ -82,8 +82,8 @@ class Turn:
     keep: Keep = keep_nothing
     learn: Learn = learn_nothing
     release: Release = release_nothing
-    recalled: Recalled | None = None
-    """What it continues and adds, where nobody but a connection remembers it."""
+    remembered: tuple[Json, ...] | None = None
+    """The items up to the answer, where only a connection remembers them."""
     told_at_once: bool = True
     """Whether events are told as they are given; else whoever stores them first lets go of the turn."""
     scrub: Callable[[Fault], Fault] = lambda fault: fault
@@ -310,7 +310,7 @@ class Preparation:
     summary: Summary
     assembler: Assembler
     keep: Keep = keep_nothing
-    recalled: Recalled | None = None
+    remembered: tuple[Json, ...] | None = None
 
     @property
     def final(self) -> Response | None:

@@ -66,7 +66,9 @@ async def chat_completions(request: Request) -> ASGIApp:
     accept = request.headers.get("accept", "*/*")
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal body
         reply = await services.upstream.forward(body, key, accept)
+        del body  # as above
         async with aclosing(reply):
             await Passthrough(reply, services.leaving)(scope, receive, send)
 

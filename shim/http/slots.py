@@ -20,11 +20,7 @@ RETRY_AFTER = 1
 
 
 class Slots:
-    """The slots of one process.
-
-    Attributes:
-        given: How often one was taken, so far.
-    """
+    """The slots of one process."""
 
     def __init__(self, most: int, most_of_one: int) -> None:
         """Begin with all slots free.
@@ -37,12 +33,17 @@ class Slots:
         self._most_of_one = most_of_one
         self._held: dict[str, int] = {}
         self._busy = 0
-        self.given = 0
+        self._total = 0
 
     @property
     def busy(self) -> int:
         """Slots that are held."""
         return self._busy
+
+    @property
+    def total(self) -> int:
+        """Slots that were taken since the start."""
+        return self._total
 
     @property
     def full(self) -> bool:
@@ -68,7 +69,7 @@ class Slots:
             )
         self._held[client] = held + 1
         self._busy += 1
-        self.given += 1
+        self._total += 1
 
     def free(self, client: str) -> None:
         """Give one slot back."""

@@ -205,12 +205,13 @@ class Connection:
 
     async def _answer(self, create: Create) -> None:
         """Make one response, whatever comes of it, and write its line to the access log."""
-        model = create.body.get("model")
+        model, lane = create.body.get("model"), create.lane
         call = Call("WS", self._path, model=model if isinstance(model, str) else None)
+        making = self._make(create, call)
+        del create  # which is held no longer than `_make` holds it
         self._unanswered.add(call.request_id)
         try:
-            with self._terms.slots.taken(self._terms.client):
-                await self._make(create, call)
+            await making
         except ClientGone:
             call.outcome = "client_gone"
             raise
@@ -218,27 +219,30 @@ class Connection:
             if not call.complete:
                 call.outcome = "client_gone" if self._gone else "cancelled"
             if call.status is None and self._leaving.over and not self._gone:
-                await self._refuse(shutting_down(), create.lane, call)
+                await self._refuse(shutting_down(), lane, call)
             raise
         except Fault as fault:
-            await self._refuse(fault, create.lane, call)
+            await self._refuse(fault, lane, call)
         except Exception:
             logger.exception("Request %s failed.", call.request_id)
-            await self._refuse(internal_fault(call.request_id), create.lane, call)
+            await self._refuse(internal_fault(call.request_id), lane, call)
         finally:
             self._unanswered.discard(call.request_id)
             log_call(call)
 
     async def _make(self, create: Create, call: Call) -> None:
-        turn = await self._turns.open(create.body, call.request_id, generate=create.generate)
-        call.status, call.summary = 200, turn.summary
-        async with contextlib.aclosing(turn):
-            try:
-                await self._relay(turn, create.lane, call)
-            except asyncio.CancelledError:
-                if self._leaving.over and not (self._gone or self._lost):
-                    await self._tell(*await turn.broken_off(cut_off()), lane=create.lane)
-                raise
+        lane = create.lane
+        with self._terms.slots.taken(self._terms.client):
+            turn = await self._turns.open(create.body, call.request_id, generate=create.generate)
+            del create  # it may be a megabyte, and the answer may take minutes
+            call.status, call.summary = 200, turn.summary
+            async with contextlib.aclosing(turn):
+                try:
+                    await self._relay(turn, lane, call)
+                except asyncio.CancelledError:
+                    if self._leaving.over and not (self._gone or self._lost):
+                        await self._tell(*await turn.broken_off(cut_off()), lane=lane)
+                    raise
 
     async def _relay(self, turn: LocalTurn, lane: str | None, call: Call) -> None:
         async with (

@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 
 from shim.core.assembler import Assembler
 from shim.core.deltas import ChunkReader
+from shim.exchange import keeping
 from shim.exchange.exchange import Asked
 from shim.exchange.story import Story
 from shim.exchange.turn import Turn as Answering
@@ -143,3 +144,22 @@ async def test_a_request_that_is_refused_leaves_nothing_behind():
     async with stage() as here:
         await wrong(here)
         await leaves_nothing(here, wrong)
+
+
+async def test_a_turn_that_fails_as_it_is_made_leaves_nothing_behind(monkeypatch):
+    """The upstream has accepted it by then, and the conversation is locked."""
+
+    def fails(*_):
+        raise MemoryError
+
+    hold = Hold(after=1)
+    async with stage() as here, here.http() as client:
+        made = (await client.post("/conversations", json={})).json()
+        body = ask(store=True, conversation=made["id"])
+        here.grid.turns.extend([Turn(text=WORDS, hold=hold), Turn(text=WORDS)])
+        with monkeypatch.context() as patch:
+            patch.setattr(keeping, "estimate_tokens", fails)
+            assert (await client.post("/responses", json=body)).status_code == 500
+        await eventually(lambda: not here.services.upstream._transport._pool._taken)
+        assert (await client.post("/responses", json=body)).status_code == 200
+        hold.released.set()

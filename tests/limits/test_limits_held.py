@@ -1,12 +1,14 @@
-"""What an open stream holds: not its request, which may have megabytes, for the minutes that an answer may take."""
+"""What an open stream holds: not its input, which may have megabytes, for the minutes that an answer may take."""
 
 import asyncio
 import json
 import tracemalloc
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import upstream_loopback as loopback
+from endpoint import MODEL
 from limits_stage import ask, head, stage
 from waiting import soon
 from websockets.asyncio.client import connect
@@ -16,8 +18,8 @@ from shim.exchange import keeping
 PARTS = 500
 PART_BYTES = 2000
 REQUEST_BYTES = PARTS * PART_BYTES
-LITTLE = REQUEST_BYTES // 5
 TOLD = "said"
+"""What the upstream says at first."""
 
 
 def history():
@@ -32,6 +34,7 @@ def chunk(**choice):
     return loopback.chunk(f"data: {json.dumps({**said, 'choices': [{'index': 0, **choice}]})}\n\n".encode())
 
 
+MODELS = loopback.reply(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
 BEGIN = loopback.HEAD + chunk(delta={"role": "assistant", "content": TOLD}, finish_reason=None)
 END = chunk(delta={}, finish_reason="stop") + loopback.chunk(b"data: [DONE]\n\n") + loopback.chunk(b"")
 
@@ -44,94 +47,121 @@ class Speaking:
         self.server = loopback.serving(self._answer)
 
     async def _answer(self, request, writer):
-        request.body = b""
+        if request.method == "GET":
+            writer.write(MODELS)
+            return
+        request.body = b""  # or this side would hold it
         writer.write(BEGIN)
         await self.go_on.wait()
         writer.write(END)
 
 
 @asynccontextmanager
-async def speaking():
-    """An endpoint with such an upstream, and what is made once made."""
+async def speaking(**settings):
+    """Such an upstream, and an endpoint in front of it."""
     upstream = Speaking()
-    async with upstream.server, stage(upstream=upstream.server.url(), profile="openai-compatible") as here:
-        yield here, upstream
+    async with upstream.server:
+        url = upstream.server.url()
+        async with stage(upstream=url, profile="openai-compatible", **settings) as here:
+            yield here, upstream
 
 
 @asynccontextmanager
-async def asked(here, body):
-    """A stream of which the first words have come; nothing of the request is held on this side."""
-    sent = json.dumps(body).encode()
+async def streamed(here, body, path="/v1/responses"):
+    """A stream of which the first word has come; yields what reads the rest, and holds nothing itself."""
+    sent = json.dumps({**body, "stream": True}).encode()
     del body
     async with here.raw() as (reader, writer):
-        lines = (
-            "authorization: Bearer somebody",
-            "content-type: application/json",
-            f"content-length: {len(sent)}",
-        )
-        writer.write(head(*lines) + sent)
+        lines = ("authorization: Bearer somebody", "content-type: application/json")
+        writer.write(head(*lines, f"content-length: {len(sent)}", path=path) + sent)
         del sent
         await soon(reader.readuntil(TOLD.encode()))
-        yield reader
+        yield partial(reader.readuntil, b"\r\n0\r\n\r\n")
 
 
-async def over(reader):
-    while b"response.completed" not in await soon(reader.readline()):
-        pass
-    await soon(reader.readuntil(b"\r\n0\r\n\r\n"))
+@asynccontextmanager
+async def over_websocket(here, body):
+    """The same on a WebSocket of its own."""
+    async with connect(f"ws://{here.url}/responses", proxy=None, compression=None) as socket:
+
+        async def hear(word):
+            while word not in await soon(socket.recv()):
+                pass
+
+        await socket.send(json.dumps({"type": "response.create", **body}))
+        del body
+        await hear(TOLD)
+        yield partial(hear, "response.completed")
 
 
 @pytest.fixture
-def traced(monkeypatch):
-    """What Python has taken of memory; each request is a lesson for estimates, too."""
+def held_by(monkeypatch):
+    """Bytes that Python holds more while a stream is open, each request of which is a lesson for estimates, too."""
     monkeypatch.setattr(keeping, "LESSON_SECONDS", 0)
+
+    async def measured(upstream, opening):
+        for _ in range(2):  # the first time what is made once is made
+            upstream.go_on.clear()
+            before = tracemalloc.get_traced_memory()[0]
+            async with opening() as read_the_rest:
+                held = tracemalloc.get_traced_memory()[0] - before
+                upstream.go_on.set()
+                await soon(read_the_rest())
+        return held
+
     tracemalloc.start()
-    yield lambda: tracemalloc.get_traced_memory()[0]
+    yield measured
     tracemalloc.stop()
 
 
-async def warm(here, upstream, **fields):
-    upstream.go_on.set()
-    async with asked(here, ask(history(), stream=True, **fields)) as reader:
-        await over(reader)
-    upstream.go_on.clear()
+LITTLE = REQUEST_BYTES // 5
+ONCE = 1.3 * REQUEST_BYTES
+AND_A_FRAME = 2.4 * REQUEST_BYTES
+"""A WebSocket's last frame is kept by its library until the next one comes."""
+
+CHAT = {"model": "m", "messages": history()}
 
 
-async def test_a_stream_that_is_not_stored_does_not_hold_its_request(traced):
-    async with speaking() as (here, upstream):
-        await warm(here, upstream)
-        before = traced()
-        async with asked(here, ask(history(), stream=True)) as reader:
-            assert traced() - before < LITTLE
-            upstream.go_on.set()
-            await over(reader)
+@pytest.mark.parametrize(
+    ("opening", "store", "most"),
+    [
+        pytest.param(lambda here: streamed(here, ask(history())), "memory", LITTLE, id="not stored"),
+        pytest.param(lambda here: streamed(here, ask(history(), store=True)), "memory", ONCE, id="stored"),
+        pytest.param(lambda here: streamed(here, ask(history(), store=None)), "off", LITTLE, id="no store"),
+        pytest.param(
+            lambda here: streamed(here, CHAT, "/v1/chat/completions"), "off", LITTLE, id="passed through"
+        ),
+        pytest.param(
+            lambda here: over_websocket(here, ask(history())), "memory", AND_A_FRAME, id="remembered"
+        ),
+        pytest.param(
+            lambda here: over_websocket(here, ask(history(), store=None)),
+            "off",
+            AND_A_FRAME,
+            id="remembered, no store",
+        ),
+        pytest.param(
+            lambda here: over_websocket(here, ask(history(), store=True)),
+            "memory",
+            AND_A_FRAME,
+            id="stored, WebSocket",
+        ),
+    ],
+)
+async def test_a_stream_holds_no_more_of_its_input_than_it_must(held_by, opening, store, most):
+    async with speaking(store=store) as (here, upstream):
+        assert await held_by(upstream, lambda: opening(here)) < most
 
 
-async def test_a_stream_that_is_stored_holds_nothing_that_is_stored_already(traced):
+@pytest.mark.parametrize("by", ["previous_response_id", "conversation"])
+async def test_a_stream_holds_nothing_that_is_stored_already(held_by, by):
     async with speaking() as (here, upstream), here.http() as client:
         upstream.go_on.set()
-        first = (await client.post("/responses", json=ask(history(), store=True))).json()
-        body = ask("hi", store=True, stream=True, previous_response_id=first["id"])
-        for times in range(2):
-            upstream.go_on.clear()
-            before = traced()
-            async with asked(here, body) as reader:
-                assert times == 0 or traced() - before < LITTLE
-                upstream.go_on.set()
-                await over(reader)
-
-
-async def test_a_websocket_holds_no_more_of_a_request_than_its_items_and_one_frame(traced):
-    """Its items are there to be continued; the last frame is kept by the library's parser until the next one comes."""
-    async with speaking() as (here, upstream):
-        for times in range(2):
-            upstream.go_on.clear()
-            async with connect(f"ws://{here.url}/responses", proxy=None, compression=None) as socket:
-                before = traced()
-                await socket.send(json.dumps({"type": "response.create", **ask(history())}))
-                while TOLD not in await soon(socket.recv()):
-                    pass
-                assert times == 0 or traced() - before < 2.4 * REQUEST_BYTES
-                upstream.go_on.set()
-                while "response.completed" not in await soon(socket.recv()):
-                    pass
+        if by == "conversation":
+            made = (await client.post("/conversations", json={"items": history()[:20]})).json()
+            for _ in range(3):
+                await client.post(f"/conversations/{made['id']}/items", json={"items": history()[:20]})
+        else:
+            made = (await client.post("/responses", json=ask(history()[:80], store=True))).json()
+        body = ask("hi", store=True, **{by: made["id"]})
+        assert await held_by(upstream, lambda: streamed(here, body)) < 80 * PART_BYTES

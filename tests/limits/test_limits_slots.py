@@ -59,7 +59,7 @@ class SlotsInUse(RuleBasedStateMachine):
     @invariant()
     def counts(self):
         assert self.slots.busy == len(self.open)
-        assert self.slots.given == self.given
+        assert self.slots.total == self.given
         assert bool(self.slots._held) == bool(self.open)
 
 
