@@ -1850,6 +1850,27 @@ MUTANTS = [
         f"{HELD}::test_a_stream_holds_no_more_of_its_input_than_it_must",
     ),
     Mutant(
+        "background-request-held-by-its-story",
+        "exchange/background.py",
+        "        story.accepted()\n",
+        "",
+        f"{HELD}::test_a_stream_holds_no_more_of_its_input_than_it_must",
+    ),
+    Mutant(
+        "background-request-held-by-what-answers-it",
+        "exchange/background.py",
+        "            del asked\n            await answering",
+        "            await answering",
+        f"{HELD}::test_a_stream_holds_no_more_of_its_input_than_it_must",
+    ),
+    Mutant(
+        "background-request-held-by-its-work",
+        "exchange/background.py",
+        "        del asked  # which is held",
+        "        # which is held",
+        f"{HELD}::test_a_stream_holds_no_more_of_its_input_than_it_must",
+    ),
+    Mutant(
         "upstream-open-after-a-turn-that-could-not-be-made",
         "exchange/exchange.py",
         "                await accepted.chat.aclose()\n",

@@ -41,7 +41,7 @@ from shim.exchange.turn import Turn
 from shim.seal import Sealer
 from shim.settings import Settings
 from shim.store import StoreFault
-from shim.store.records import Claim, Job, Queue, ResponseRecord, StoredResponse
+from shim.store.records import Claim, Job, Queue, ResponseRecord, StoredResponse, item_of
 from shim.wire.base import Json
 from shim.wire.events import Event
 from shim.wire.response import Response
@@ -194,7 +194,7 @@ class Background:
         if self._store.kind == "off" or asked.request.store is False:
             raise invalid("Background responses must be stored: 'background' requires 'store'.", "store")
         template = self._exchange.template(asked, self._source.new_id("resp"), self._source.now())
-        order = Order(body, asked.recalled.own, {**template, "status": "queued"})
+        order = Order(body, tuple(map(item_of, asked.recalled.own)), {**template, "status": "queued"})
         record = order.record(asked.owner, order.response)
         claimed = not self._leaving and self._places.take(asked.owner)
         try:
@@ -339,7 +339,7 @@ class Background:
 
     def _begin(self, job: Job, asked: Asked | None = None) -> None:
         """Work on a claimed job; its place is taken already."""
-        key = job.owner, job.response_id
+        key = owner, _ = job.owner, job.response_id
         verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         running = Running(Story(self._store, job, self._source), verdict, job.until or 0)
         running.task = asyncio.create_task(self._work(running, asked))
@@ -348,7 +348,7 @@ class Background:
         def ended(_: asyncio.Task[None]) -> None:
             if self._running.get(key) is running:
                 del self._running[key]
-            self._places.give(job.owner)
+            self._places.give(owner)
             running.story.news.spread()
             if not self._leaving:
                 self._chore(self._look_safely())
@@ -358,6 +358,7 @@ class Background:
     async def _work(self, running: Running, asked: Asked | None) -> None:
         """One job from its claim to its end, or to a verdict; never raises but for cancellation."""
         making = asyncio.create_task(self._make(running.story, asked))
+        del asked  # which is held no longer than `making` holds it
         renewing = asyncio.create_task(self._renew(running))
         try:
             await asyncio.wait((making, running.verdict), return_when=asyncio.FIRST_COMPLETED)
@@ -405,19 +406,19 @@ class Background:
 
     async def _make(self, story: Story, asked: Asked | None) -> None:
         """Make the response, or end what another process began."""
-        job = story.job
-        if job.cancelled:
+        if story.job.cancelled:
             await story.cancel()
             await self._unlock(story)
-        elif story.streamed or job.attempt > MOST_ATTEMPTS:
+        elif story.streamed or story.job.attempt > MOST_ATTEMPTS:
             await story.fail(Fault(ENDED))
             await self._unlock(story)
         else:
             await story.tell()
-            await self._answer(story, asked)
-        log.info(
-            "response %s is %s", job.response_id, story.assembler.final and story.assembler.final["status"]
-        )
+            answering = self._answer(story, asked)
+            del asked
+            await answering
+        final = story.assembler.final
+        log.info("response %s is %s", story.job.response_id, final and final["status"])
 
     async def _answer(self, story: Story, asked: Asked | None) -> None:
         try:
@@ -428,6 +429,8 @@ class Background:
         except Fault as fault:
             await story.fail(fault)
             return
+        del asked
+        story.accepted()
         async with aclosing(turn):
             await self._relay(turn, story)
 

@@ -11,7 +11,7 @@ Not here: who runs a job, and when (`shim.exchange.background`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic_core import from_json, to_json
 
@@ -22,7 +22,7 @@ from shim.core.tools import Toolbox
 from shim.errors import Fault
 from shim.exchange.following import News
 from shim.store import ResponseStore
-from shim.store.records import TERMINAL, Job, ResponseRecord, StoredEvent, item_of, record_of
+from shim.store.records import TERMINAL, Item, Job, ResponseRecord, StoredEvent, item_of, record_of
 from shim.wire.base import Json
 from shim.wire.events import Event
 from shim.wire.output import OutputItem
@@ -44,23 +44,25 @@ class Order:
 
     Attributes:
         body: The request as it was given.
-        input: Its own input items with their ids, as they are stored with the response.
+        input: Its own input items, as they are stored with the response.
         response: The response before anything was answered.
     """
 
     body: Json
-    input: tuple[Json, ...]
+    input: tuple[Item, ...]
     response: Response
 
     @classmethod
     def of(cls, job: Job) -> Order:
         """Read it from a job."""
         order = from_json(job.request)
-        return cls(order["body"], tuple(order["input"]), order["response"])
+        return cls(order["body"], tuple(map(item_of, order["input"])), order["response"])
 
     def packed(self) -> bytes:
         """As the store keeps it."""
-        return to_json({"body": self.body, "input": self.input, "response": self.response})
+        items = b",".join(item.body for item in self.input)
+        body, response = to_json(self.body), to_json(self.response)
+        return b"".join((b'{"body":', body, b',"input":[', items, b'],"response":', response, b"}"))
 
     @property
     def conversation(self) -> str | None:
@@ -70,7 +72,7 @@ class Order:
 
     def record(self, owner: str, response: Response) -> ResponseRecord:
         """The response at some moment, to be stored."""
-        return record_of(owner, response, map(item_of, self.input), self.conversation)
+        return record_of(owner, response, self.input, self.conversation)
 
 
 class Story:
@@ -88,6 +90,11 @@ class Story:
         self._add(self.assembler.queue())
         if self.last >= IN_PROGRESS:
             self.assembler.start()
+
+    def accepted(self) -> None:
+        """The upstream has the request, which is not needed any more: it may be a megabyte, and the answer may take minutes."""
+        self.order = replace(self.order, body={})
+        self.job = replace(self.job, request=b"")
 
     @property
     def streamed(self) -> bool:

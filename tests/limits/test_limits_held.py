@@ -127,6 +127,12 @@ CHAT = {"model": "m", "messages": history()}
     [
         pytest.param(lambda here: streamed(here, ask(history())), "memory", LITTLE, id="not stored"),
         pytest.param(lambda here: streamed(here, ask(history(), store=True)), "memory", ONCE, id="stored"),
+        pytest.param(
+            lambda here: streamed(here, ask(history(), store=True, background=True)),
+            "memory",
+            ONCE,
+            id="made in the background",
+        ),
         pytest.param(lambda here: streamed(here, ask(history(), store=None)), "off", LITTLE, id="no store"),
         pytest.param(
             lambda here: streamed(here, CHAT, "/v1/chat/completions"), "off", LITTLE, id="passed through"
