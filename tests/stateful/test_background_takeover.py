@@ -118,7 +118,8 @@ async def begun(background, **fields):
 
 @pytest.mark.parametrize("after", [None, 0])
 async def test_a_job_of_which_nothing_was_said_is_run_again_once(fleet, after):
-    fleet.grid.turns.extend([Turn(text="lost", hold=Hold(after=after)), Turn(text="found")])
+    again = Hold(after=None)
+    fleet.grid.turns.extend([Turn(text="lost", hold=Hold(after=after)), Turn(text="found", hold=again)])
     first, second, third = [await fleet.process() for _ in range(3)]
     response_id = await begun(first)
     await said(first, response_id, 2 if after is None else 3)
@@ -130,6 +131,7 @@ async def test_a_job_of_which_nothing_was_said_is_run_again_once(fleet, after):
     fleet.clock.run_out()
     await asyncio.gather(second.look(), third.look())
     assert len(second._running) + len(third._running) == 1
+    again.released.set()
     response = await ended(second, response_id)
     assert response["output"][0]["content"][0]["text"] == "found"
     events = await told(second, response_id)
