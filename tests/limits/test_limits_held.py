@@ -134,17 +134,17 @@ CHAT = {"model": "m", "messages": history()}
 @pytest.mark.parametrize(
     ("opening", "store", "most"),
     [
-        pytest.param(lambda here: streamed(here, ask(history())), "memory", LITTLE, id="not stored"),
+        pytest.param(lambda here: streamed(here, ask(history())), "memory", LITTLE, id="not-stored"),
         pytest.param(lambda here: streamed(here, ask(history(), store=True)), "memory", ONCE, id="stored"),
         pytest.param(
             lambda here: streamed(here, ask(history(), store=True, background=True)),
             "memory",
             ONCE,
-            id="made in the background",
+            id="background",
         ),
-        pytest.param(lambda here: streamed(here, ask(history(), store=None)), "off", LITTLE, id="no store"),
+        pytest.param(lambda here: streamed(here, ask(history(), store=None)), "off", LITTLE, id="no-store"),
         pytest.param(
-            lambda here: streamed(here, CHAT, "/v1/chat/completions"), "off", LITTLE, id="passed through"
+            lambda here: streamed(here, CHAT, "/v1/chat/completions"), "off", LITTLE, id="passed-through"
         ),
         pytest.param(
             lambda here: over_websocket(here, ask(history())), "memory", AND_A_FRAME, id="remembered"
@@ -153,13 +153,13 @@ CHAT = {"model": "m", "messages": history()}
             lambda here: over_websocket(here, ask(history(), store=None)),
             "off",
             AND_A_FRAME,
-            id="remembered, no store",
+            id="remembered-no-store",
         ),
         pytest.param(
             lambda here: over_websocket(here, ask(history(), store=True)),
             "memory",
             AND_A_FRAME,
-            id="stored, WebSocket",
+            id="stored-websocket",
         ),
     ],
 )
