@@ -38,7 +38,7 @@ class Quiet:
 
 
 def give_back() -> None:
-    """Have the C library give back what is free, which takes it some milliseconds for a hundred megabytes."""
+    """Have the C library give back what is free."""
     if sys.platform == "linux":
         # musl has no such function, some interpreters no ctypes, and there may be no file descriptor left to import it with
         with suppress(AttributeError, ImportError, OSError):

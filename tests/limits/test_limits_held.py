@@ -175,7 +175,10 @@ async def test_a_stream_holds_nothing_that_is_stored_already(held_by, by):
         if by == "conversation":
             made = (await client.post("/conversations", json={"items": history()[:20]})).json()
             for _ in range(3):
-                await client.post(f"/conversations/{made['id']}/items", json={"items": history()[:20]})
+                added = await client.post(
+                    f"/conversations/{made['id']}/items", json={"items": history()[:20]}
+                )
+                added.raise_for_status()
         else:
             made = (await client.post("/responses", json=ask(history()[:80], store=True))).json()
         body = ask("hi", store=True, **{by: made["id"]})
