@@ -14,6 +14,9 @@ ID_DIGITS = 50
 DRAWN = 64
 """Tokens drawn at a time: each draw is a system call, which costs more than all else about an id."""
 
+_TOKENS = [slice(start, start + ID_DIGITS) for start in range(0, DRAWN * ID_DIGITS, ID_DIGITS)]
+"""Where each stands in a draw."""
+
 _tokens: deque[str] = deque()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_tokens.clear)  # or two processes would give the same ids
@@ -57,9 +60,8 @@ def token() -> str:
             return _tokens.popleft()
         except IndexError:
             drawn = secrets.token_hex(DRAWN * ID_DIGITS // 2)
-            _tokens.extend(drawn[start : start + ID_DIGITS] for start in range(0, len(drawn), ID_DIGITS))
+            _tokens.extend(map(drawn.__getitem__, _TOKENS))
 
 
-def monotonic() -> float:
-    """Seconds on a clock that never jumps, for measuring."""
-    return time.monotonic()
+monotonic = time.monotonic
+"""Seconds on a clock that never jumps, for measuring."""

@@ -6,6 +6,7 @@ Nothing is resolved: what a name leads to is for its owner to change at any time
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]*)?")
@@ -16,6 +17,7 @@ def normalised(host: str) -> str:
     return host.strip("[]").rstrip(".").lower()
 
 
+@lru_cache(maxsize=16)
 def host_of(authority: str) -> str:
     """The host of `host:port`, normalised; empty if there is none that every parser reads alike."""
     found = _AUTHORITY.fullmatch(authority)

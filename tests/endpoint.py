@@ -25,7 +25,7 @@ class Endpoint:
 
     @property
     def services(self):
-        return self.server.config.app.state.services
+        return self.server.config.app.services
 
     @property
     def address(self):

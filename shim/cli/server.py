@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from pydantic import SecretStr
-    from starlette.applications import Starlette
 
+    from shim.http.app import Application
     from shim.http.services import Services
     from shim.settings import Settings
     from shim.store import ResponseStore
@@ -341,8 +341,7 @@ class _Server(uvicorn.Server):
 
     @property
     def _services(self) -> Services:
-        services: Services = cast("Starlette", self.config.app).state.services
-        return services
+        return cast("Application", self.config.app).services
 
 
 def serve_forever(

@@ -36,7 +36,7 @@ Leave out greetings and anything that no longer matters. Do not call tools. Answ
 
 def wants_compaction(items: Sequence[InputItem]) -> bool:
     """Whether the last item asks for a compaction."""
-    return bool(items) and isinstance(items[-1], CompactionTrigger)
+    return bool(items) and type(items[-1]) is CompactionTrigger
 
 
 def compact_threshold(management: Any) -> int | None:

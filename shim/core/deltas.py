@@ -165,6 +165,7 @@ _REPEATED = (Text, ReasoningText, CallArguments)
 """What is said in so many pieces that their chunks are worth a form."""
 Steady = tuple[Form, re.Pattern[str] | None, _Call | None]
 """A form whose texts are told as they come until another payload is heard: what they may not hold for that, and their call."""
+_NOBODY = Served(None, None)
 _TRIALS = 4
 """Forms that are made in vain before no more are: some suppliers' chunks never repeat."""
 
@@ -304,7 +305,7 @@ class ChunkReader:
         """Who answers, if it is another than was told: the model, and the service tier."""
         model, tier = map(text_of, said)
         self._said = model or None, tier or None
-        known = self._served or Served(None, None)
+        known = self._served or _NOBODY
         served = Served(scrub(model) or known.model, scrub(tier) or known.service_tier)
         if served == self._served:
             return []

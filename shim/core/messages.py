@@ -112,6 +112,25 @@ class Asked:
     waiting: deque[Call]
 
 
+RareItem = (
+    LocalShellCall
+    | LocalShellCallOutput
+    | ShellCall
+    | ShellCallOutput
+    | ApplyPatchCall
+    | ApplyPatchCallOutput
+    | ToolSearchCall
+    | ToolSearchOutput
+    | AgentMessage
+    | Compaction
+    | AdditionalTools
+    | CompactionTrigger
+    | ItemReference
+    | OtherItem
+)
+"""What a conversation has few of, or none."""
+
+
 @dataclass
 class Fold:
     """The conversation while it is read, item by item."""
@@ -129,14 +148,21 @@ class Fold:
 
     def add(self, item: InputItem, position: int, where: str) -> None:
         """Take one item: the `position`-th of the whole conversation, found at the request path `where`."""
-        match item:
+        match item:  # what there is most of first: each class that does not fit takes longer than it looks
             case Message():
                 self._message(item, position, where)
+            case FunctionCall() | CustomToolCall():
+                self._call(item, position, where)
+            case FunctionCallOutput() | CustomToolCallOutput():
+                self._output(item, position, where)
             case Reasoning():
                 self._reasoning(item, position, where)
-            case FunctionCall() | CustomToolCall() | LocalShellCall() | ShellCall() | ApplyPatchCall():
-                self._call(item, position, where)
-            case ToolSearchCall():
+            case _:
+                self._add_rare(item, position, where)
+
+    def _add_rare(self, item: RareItem, position: int, where: str) -> None:
+        match item:
+            case LocalShellCall() | ShellCall() | ApplyPatchCall() | ToolSearchCall():
                 self._call(item, position, where)
             case AgentMessage():
                 self._agent_message(item, where)

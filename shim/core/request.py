@@ -46,9 +46,10 @@ class Target(NamedTuple):
 
 def input_items(request: CreateResponse) -> Sequence[InputItem]:
     """The input as items; a string is one user message."""
-    if isinstance(request.input, str):
-        return [Message(role="user", content=request.input)]
-    return request.input or []
+    given = request.input
+    if isinstance(given, str):
+        return [Message(role="user", content=given)]
+    return given or []
 
 
 def to_chat(request: CreateResponse, target: Target, history: Sequence[InputItem] = ()) -> Translation:
@@ -95,7 +96,7 @@ def _toolbox(request: CreateResponse, items: Located, profile: Profile) -> Toolb
     toolbox = Toolbox(strict=profile.strict)
     toolbox.add(request.tools or ())
     for _, item in items:
-        if isinstance(item, AdditionalTools | ToolSearchOutput):
+        if type(item) is AdditionalTools or type(item) is ToolSearchOutput:
             toolbox.add(item.tools)
     return toolbox
 
@@ -109,7 +110,7 @@ def _fold(
         fold.instruct(reader.read(request.instructions, "instructions"))
     for position, (where, item) in enumerate(items):
         fold.add(item, position, where)
-        if isinstance(item, CompactionTrigger) and position < len(items) - 1:
+        if type(item) is CompactionTrigger and position < len(items) - 1:
             notes.append(f"{where}: only a compaction_trigger at the end asks for a compaction")
     return fold
 

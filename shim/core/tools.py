@@ -241,6 +241,9 @@ class Choice(NamedTuple):
     forced: bool = False
 
 
+_FREE = Choice()
+
+
 def choose(choice: ToolChoice | None, toolbox: Toolbox, *, objects: bool) -> Choice:
     """Translate a tool choice; `objects` tells whether the upstream takes one in the form of an object.
 
@@ -249,7 +252,7 @@ def choose(choice: ToolChoice | None, toolbox: Toolbox, *, objects: bool) -> Cho
     """
     match choice:
         case None:
-            return Choice()
+            return _FREE
         case str():
             return _mode(choice, toolbox)
         case AllowedTools():

@@ -23,12 +23,14 @@ def read_request(body: Json) -> CreateResponse:
         request = CreateResponse.model_validate(body)
     except ValidationError as error:
         raise fault_of(error.errors(include_url=False)[0]) from None
-    sources = (request.input, request.prompt, request.previous_response_id, request.conversation)
-    if all(source is None for source in sources):
+    if request.input is None and all(getattr(request, name) is None for name in _INSTEAD_OF_INPUT):
         raise missing("input")
     _check_format(request)
     return request
 
+
+_INSTEAD_OF_INPUT = ("prompt", "previous_response_id", "conversation")
+"""What brings a conversation to a request that has none of its own."""
 
 _FORMAT_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 

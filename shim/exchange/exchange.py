@@ -6,7 +6,7 @@ Before the upstream has accepted, every fault is an HTTP status.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -72,7 +72,11 @@ class Accepted(NamedTuple):
 
 
 class Exchange:
-    """Opens turns on one upstream; what clients want remembered is in `store`."""
+    """Opens turns on one upstream; what clients want remembered is in `store`.
+
+    Attributes:
+        default_model: What answers where a request may name no model.
+    """
 
     def __init__(
         self, settings: Settings, upstream: Upstream, store: ResponseStore, source: Clocked | None = None
@@ -82,7 +86,13 @@ class Exchange:
         self._steady = Steady(self.source, LOCK_SECONDS)
         self._lessons = Lessons(store)
         self.reach = Reach(settings.max_chained_responses, settings.max_history_bytes)
-        self._settings = settings
+        self.default_model = settings.model
+        # Pydantic's models look up attributes slowly: what each request needs is kept here.
+        self._replay = settings.reasoning_replay
+        self._reasoning = settings.reasoning_output
+        self._obfuscation = settings.obfuscation
+        self._most_output_bytes = settings.max_output_bytes
+        self._most_output_items = settings.max_output_items
         self._upstream = upstream
         self.seal_keys = SealKeys.of(secrets_or_passing(settings))
         self._owners = Owners(self.seal_keys)
@@ -90,11 +100,6 @@ class Exchange:
         self._profile = replace(preset, midway_system=_midway_system(settings))
         families = OPENAI_FAMILIES if settings.default_model else preset.aliases
         self._aliases = Aliases(settings.aliases, families, settings.model)
-
-    @property
-    def default_model(self) -> str | None:
-        """What answers where a request may name no model."""
-        return self._settings.model
 
     def owner(self, caller: Caller) -> str:
         """Whose the things are that this caller stores."""
@@ -138,10 +143,14 @@ class Exchange:
             Fault: The upstream refused, or another turn of the conversation is under way.
         """
         template = queued or self.template(asked, self.source.new_id("resp"), self.source.now())
-        release = await self._lock(asked, template["id"])
+        conversation = asked.recalled.conversation
+        release: Release = release_nothing
+        if conversation is not None:
+            release = await self._lock(asked.owner, conversation, template["id"])
         accepted: Accepted | None = None
         try:
-            asked = await self._current(asked)
+            if conversation is not None:
+                asked = await self._current(asked, conversation)
             accepted = await self._accepted(asked)
             turn = self._turn(asked, accepted, template, began)
             turn.learn = self._lessons.on(accepted.instrument.id, accepted.translation.chat)
@@ -199,24 +208,24 @@ class Exchange:
         `local` are earlier turns that live on the caller's connection: response id to the items up to its end.
         """
         owner = self.owner(caller)
-        prompted = await with_prompt(body, self.store, owner)
-        request = read_request(prompted.body)  # first, so that nothing is looked up for a wrong request
-        recalled = await Recall(self.store, owner, self.source, self.reach, local).recall(prompted.body)
-        if recalled.body is not prompted.body:
+        notes: tuple[str, ...] = ()
+        if body.get("prompt") is not None:
+            body, notes = await with_prompt(body, self.store, owner)
+        request = read_request(body)  # first, so that nothing is looked up for a wrong request
+        recalled = await Recall(self.store, owner, self.source, self.reach, local).recall(body)
+        if recalled.body is not body:
             request = read_request(recalled.body)
-        if not (isinstance(request.input, str) or request.input or recalled.earlier):
+        given = request.input
+        if not (given or given == "" or recalled.earlier):
             raise missing("input")
-        if prompted.notes:
-            recalled = recalled._replace(notes=(*prompted.notes, *recalled.notes))
+        if notes:
+            recalled = recalled._replace(notes=(*notes, *recalled.notes))
         return Asked(request, recalled, caller, owner, request_id)
 
-    async def _current(self, asked: Asked) -> Asked:
+    async def _current(self, asked: Asked, conversation: str) -> Asked:
         """The same with what its conversation holds by now: another turn may have ended before this one had the lock."""
-        if asked.recalled.conversation is None:
-            return asked
-        earlier, history = await Recall(self.store, asked.owner, self.source, self.reach).conversation(
-            asked.recalled.conversation
-        )
+        recall = Recall(self.store, asked.owner, self.source, self.reach)
+        earlier, history = await recall.conversation(conversation)
         return asked._replace(recalled=asked.recalled._replace(earlier=earlier, history=history))
 
     async def translate(
@@ -224,22 +233,22 @@ class Exchange:
     ) -> tuple[Translation, Instrument]:
         """The chat completion request; of a `conversation` in place of the request's own, if one is given."""
         catalog = await self._upstream.catalog(asked.caller.key)
-        model = self._aliases.resolve(asked.request.model, catalog.names)
+        request, wanted = asked.request, asked.request.model
+        model = self._aliases.resolve(wanted, catalog.names)
         instrument = catalog.get(model) or Instrument(model)
         target = Target(
             self._profile,
             instrument,
             Opener(self._sealer(asked.caller)).unseal,
-            self._settings.reasoning_replay,
+            self._replay,
         )
         history: Sequence[InputItem] = asked.recalled.history
-        request = asked.request
         if conversation is not None:
             history, request = (), request.model_copy(update={"input": list(conversation)})
         translation = to_chat(request, target, history)
         notes = asked.recalled.notes
-        if model != request.model:
-            notes = (f"model: {request.model!r} stands for {model!r}", *notes)
+        if model != wanted:
+            notes = (f"model: {wanted!r} stands for {model!r}", *notes)
         if notes:
             translation = translation._replace(notes=(*notes, *translation.notes))
         return translation, instrument
@@ -315,7 +324,7 @@ class Exchange:
             chat=accepted.chat,
             reader=ChunkReader(
                 callable_names(translation.chat),
-                self._settings.max_output_bytes,
+                self._most_output_bytes,
                 scored="logprobs" in translation.chat,
             ),
             assembler=Assembler(template, self._shape(asked, accepted), self.source),
@@ -330,41 +339,39 @@ class Exchange:
             return keep_nothing
         return Keeper.of(self.store, asked.owner, asked.recalled).keep
 
-    async def _lock(self, asked: Asked, response_id: str) -> Release:
+    def _lock(self, owner: str, conversation: str, response_id: str) -> Awaitable[Release]:
         """Take the conversation's turn; what gives it back."""
-        conversation = asked.recalled.conversation
-        if conversation is None:
-            return release_nothing
-        return await TurnLock(
-            self.store.conversations, self._steady, asked.owner, conversation, response_id
-        ).take()
+        return TurnLock(self.store.conversations, self._steady, owner, conversation, response_id).take()
 
     def _shape(self, asked: Asked, accepted: Accepted) -> Shape:
         request = asked.request
         translation = accepted.translation
-        sealer = self._sealer(asked.caller)
         sealed = "reasoning.encrypted_content" in (request.include or ())
-        padded = request.stream_options is None or request.stream_options.include_obfuscation is not False
         return Shape(
             translation.toolbox,
             reasoning=self._reasoning_output(request),
-            seal=sealer.seal if sealed else None,
-            compact=sealer.seal if translation.compaction else None,
-            obfuscation=self._settings.obfuscation and padded and bool(request.stream),
+            seal=self._sealer(asked.caller).seal if sealed else None,
+            compact=self._sealer(asked.caller).seal if translation.compaction else None,
+            obfuscation=bool(request.stream) and self._is_padded(request),
             compacted=accepted.compacted,
             spent=accepted.spent,
-            most_items=self._settings.max_output_items,
+            most_items=self._most_output_items,
             refusals_as_text=asked.caller.refusals_as_text,
         )
+
+    def _is_padded(self, request: CreateResponse) -> bool:
+        asked = request.stream_options
+        return self._obfuscation and (asked is None or asked.include_obfuscation is not False)
 
     def _sealer(self, caller: Caller) -> Sealer:
         """What seals `encrypted_content` for a client, and opens what was sealed for it."""
         return self.seal_keys.sealer("content", caller.identity)
 
     def _reasoning_output(self, request: CreateResponse) -> Literal["summary", "content"]:
-        if self._settings.reasoning_output != "auto":
-            return self._settings.reasoning_output
-        wanted = request.reasoning and (request.reasoning.summary or request.reasoning.generate_summary)
+        if self._reasoning != "auto":
+            return self._reasoning
+        asked = request.reasoning
+        wanted = asked and (asked.summary or asked.generate_summary)
         return "summary" if wanted and wanted != "none" else "content"
 
 

@@ -71,14 +71,12 @@ class Prompted(NamedTuple):
 
 
 async def with_prompt(body: Json, store: ResponseStore, owner: str) -> Prompted:
-    """Fill in the prompt that a request names, if it names one.
+    """Fill in the prompt that a request names.
 
     Raises:
         ClientFault: 404 for an unknown prompt or version, 400 for a missing variable or one of a wrong kind.
         StoreFault: The store is away.
     """
-    if body.get("prompt") is None:
-        return Prompted(body)
     reference = _reference(body["prompt"])
     found = await _find(store, owner, reference)
     filling = Filling(reference.variables or {})

@@ -150,7 +150,7 @@ class Recall:
         if previous and conversation:
             message = "'previous_response_id' and 'conversation' cannot be used together."
             raise invalid(message, "previous_response_id", "mutually_exclusive_parameters")
-        whole, earlier = await self._earlier(previous, conversation)
+        whole, earlier = await self._earlier(previous, conversation) if previous or conversation else ((), ())
         given = _listed(body.get("input"))
         fresh, notes = _without_repeats(whole, await self.dereferenced(given))
         shown = _managed(body, fresh)

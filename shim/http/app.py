@@ -44,7 +44,7 @@ def create_app(
     upstream: Upstream | None = None,
     store: ResponseStore | None = None,
     opening: Callable[[Settings], Awaitable[ResponseStore]] = open_store,
-) -> Starlette:
+) -> Application:
     """The endpoint as an ASGI application.
 
     An upstream that is not given is built here, so that wrong settings are told before anything listens; the store
@@ -60,7 +60,7 @@ def create_app(
     leaving = Leaving()
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             if upstream is None:
                 stack.push_async_callback(grid.aclose)
@@ -74,7 +74,7 @@ def create_app(
             stack.push_async_callback(background.stop)
             stack.push_async_callback(stop, asyncio.create_task(keep_tidy(kept, made.source)))
             slots = Slots(settings.max_requests, settings.max_client_requests)
-            app.state.services = Services(
+            app.services = Services(
                 settings=settings,
                 guard=guard,
                 upstream=grid,
@@ -92,10 +92,16 @@ def create_app(
 
 
 class Application(Starlette):
-    """The routes with nothing but the edge around them: it does all that Starlette's own layers would."""
+    """The routes with nothing but the edge around them: it does all that Starlette's own layers would.
+
+    Attributes:
+        services: What the routes work with, once the application has started.
+    """
+
+    services: Services
 
     def __init__(
-        self, pages: PageGuard, heads: HeadBounds, leaving: Leaving, lifespan: Lifespan[Starlette]
+        self, pages: PageGuard, heads: HeadBounds, leaving: Leaving, lifespan: Lifespan[Application]
     ) -> None:
         super().__init__(routes=ROUTES, lifespan=lifespan)
         self._pages = pages

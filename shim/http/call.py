@@ -26,6 +26,7 @@ CONNECTION = "shim.connection"
 """Where in the scope stands the request's `Connection`, if the server is ours."""
 DEFAULT_RETRY_AFTER = b"1"
 REQUEST_ID_DIGITS = 32
+_TOO_MANY_REQUESTS = HTTPStatus.TOO_MANY_REQUESTS
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,8 @@ class Call:
     @classmethod
     def of(cls, scope: Scope) -> Call:
         """The call that `edge` has put into this scope."""
-        return cast("Call", scope[SCOPE_KEY])
+        call: Call = scope[SCOPE_KEY]
+        return call
 
     @property
     def received(self) -> bool:
@@ -137,9 +139,7 @@ class Call:
             (b"openai-version", b"2020-10-01"),
             (b"x-content-type-options", b"nosniff"),
         ]
-        if start["status"] == HTTPStatus.TOO_MANY_REQUESTS and b"retry-after" not in dict(
-            start.get("headers", ())
-        ):
+        if start["status"] == _TOO_MANY_REQUESTS and b"retry-after" not in dict(start.get("headers", ())):
             headers.append((b"retry-after", DEFAULT_RETRY_AFTER))  # without it Codex gives up
         if (
             self.connection is not None

@@ -69,7 +69,7 @@ class HeadBounds:
         headers = scope["headers"]
         if len(headers) > self.headers:
             raise headers_too_large(f"a request may have {self.headers:,} of them")
-        size = HEADER_OVERHEAD * len(headers) + sum(map(len, chain.from_iterable(headers)))
+        size = HEADER_OVERHEAD * len(headers) + len(b"".join(chain.from_iterable(headers)))
         if size > self.header_bytes:
             raise headers_too_large(f"together they may have {self.header_bytes:,} bytes")
 

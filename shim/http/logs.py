@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from itertools import compress
+from itertools import chain, compress
 from operator import is_not
+from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any
 
 from shim.ambient import Ambient
@@ -21,6 +21,8 @@ from shim.http.leaving import PROBES
 from shim.http.lines import Lines, to_standard_error
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from shim.http.call import Call
     from shim.settings import Settings
 
@@ -31,9 +33,7 @@ SAID_ELSEWHERE = frozenset(
     {"ASGI callable returned without completing response.", "Invalid UTF-8 sequence received from client."}
 )
 """What the server says of a request or WebSocket whose own line says how it ended."""
-_WORD = rf"[A-Za-z0-9_.:/@+,>-]{{1,{MAX_WORD}}}"
-_SHORT_PLAIN = re.compile(_WORD)
-_ALL_SHORT_PLAIN = re.compile(rf"(?:{_WORD}\n)*")
+_PLAIN = f"{ascii_letters}{digits}_.:/@+,>-".encode()
 _LEAD = frozenset({"method", "path", "status", "outcome"})
 """The fields of a line that come first, without their names."""
 
@@ -150,22 +150,29 @@ def call_line(fields: dict[str, Any]) -> str:
     """The fields as one line of words: what was asked and how it ended first, `name=value` after."""
     told = {**fields, "notes": len(fields["notes"])} if "notes" in fields else fields
     words = tuple(map(str, told.values()))
-    lines = "\n".join((*words, ""))
-    if lines.count("\n") > len(words) or not _ALL_SHORT_PLAIN.fullmatch(lines):
+    if not are_plain(words):
         words = tuple(str(value) if type(value) is int else word(value) for value in told.values())
-    return _blanks(tuple(told)) % words
+    return "".join(chain.from_iterable(zip(_labels(tuple(told)), words, strict=True)))[1:]
 
 
 @lru_cache
-def _blanks(names: tuple[str, ...]) -> str:
-    """The line of some fields, with a blank for the value of each."""
-    return " ".join("%s" if name in _LEAD else f"{name}=%s" for name in names)
+def _labels(names: tuple[str, ...]) -> tuple[str, ...]:
+    """What stands before the value of each of some fields."""
+    return tuple(" " if name in _LEAD else f" {name}=" for name in names)
 
 
 def word(value: object) -> str:
-    """`value` as one word: as it is if plain, else quoted and escaped; shortened either way."""
+    """`value` as one word: as it is if plain, else quoted and escaped, all in printable ASCII; shortened either way."""
     text = str(value)[:MAX_WORD]
-    return text if _SHORT_PLAIN.fullmatch(text) else json.dumps(text)
+    return text if are_plain((text,)) else json.dumps(text).replace("\x7f", "\\u007f")
+
+
+def are_plain(words: Collection[str]) -> bool:
+    """Whether all of them are short and hold plain characters, and something."""
+    if not (all(words) and max(map(len, words), default=0) <= MAX_WORD):
+        return False
+    text = "".join(words)
+    return text.isascii() and not text.encode().translate(None, _PLAIN)
 
 
 @lru_cache(maxsize=1)
@@ -174,8 +181,8 @@ def _clock(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).astimezone().strftime("%H:%M:%S")
 
 
-def _for_people(second: int, message: str, level: str = "") -> str:
-    return f"{_clock(second)} {level}{_one_line(message)}"
+def _for_people(second: int, line: str, level: str = "") -> str:
+    return f"{_clock(second)} {level}{line}"
 
 
 class TextFormatter(logging.Formatter):
@@ -184,7 +191,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Time, level if it matters, and message."""
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
-        line = _for_people(int(record.created), record.getMessage(), level)
+        line = _for_people(int(record.created), _one_line(record.getMessage()), level)
         if record.exc_info:
             said = map(_one_line, self.formatException(record.exc_info).split("\n"))
             line += "\n" + "\n".join(f"    {one}" for one in said)

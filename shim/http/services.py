@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -44,4 +44,5 @@ class Services:
     @classmethod
     def behind(cls, scope: Scope) -> Services:
         """Those of the application that serves a request or a WebSocket."""
-        return cast("Services", scope["app"].state.services)
+        services: Services = scope["app"].services
+        return services

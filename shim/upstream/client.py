@@ -14,6 +14,7 @@ import logging
 import random
 import re
 from copy import copy
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,7 @@ ERROR_SECONDS = 5.0
 """Time after which an error's body is taken as far as it has come."""
 STANDING_LINES = ("accept-encoding: identity", "user-agent: grid-responses-shim")
 
+_GOOD = range(HTTPStatus.OK, HTTPStatus.MULTIPLE_CHOICES)
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -78,12 +80,12 @@ class Upstream:
             ValueError: The base URL cannot be used; the message is one sentence.
         """
         self.base_url = normalise_base_url(settings.base_url)
-        self._settings = settings
+        self._patience = partial(Patience, settings.retry_attempts, settings.retry_seconds, jitter)
+        self._head_seconds = settings.header_seconds
         self._allowance = Allowance.of(settings)
         self._is_grid = settings.preset.name == "grid"
         self._trust = Trust(httpx.URL(self.base_url), settings.trusted_hosts)
         self._sleep = sleep
-        self._jitter = jitter
         self._transport: Sender = Connections(settings) if transport is None else Foreign(transport)
         self._chat_target = Target("POST", httpx.URL(f"{self.base_url}/chat/completions"))
         self._models_target = Target("GET", httpx.URL(f"{self.base_url}/models"))
@@ -166,9 +168,6 @@ class Upstream:
                 raise
             await self._sleep(wait)
 
-    def _patience(self) -> Patience:
-        return Patience(self._settings.retry_attempts, self._settings.retry_seconds, self._jitter)
-
     async def _attempt(self, call: Call) -> Reply:
         """One request along its redirects.
 
@@ -176,7 +175,7 @@ class Upstream:
             Refused: It failed; perhaps another will not.
             UpstreamFault: A redirect led astray.
         """
-        reply = await self._transport.send(call, call.target, self._settings.header_seconds)
+        reply = await self._transport.send(call, call.target, self._head_seconds)
         return reply if _is_good(reply) else await self._further(call, reply)
 
     async def _further(self, call: Call, reply: Reply) -> Reply:
@@ -188,7 +187,7 @@ class Upstream:
                 raise refusal(reply.status, reply.headers, said)
             url = journey.follow(reply.status, reply.headers.get("location"))
             target = Target(call.target.method, url)
-            reply = await self._transport.send(call, target, self._settings.header_seconds)
+            reply = await self._transport.send(call, target, self._head_seconds)
         return reply
 
     async def _explain(self, fault: Fault, call: Call) -> Fault:
@@ -223,7 +222,7 @@ class Upstream:
 
 
 def _is_good(reply: Reply) -> bool:
-    return HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES
+    return reply.status in _GOOD
 
 
 async def _read(reply: Reply, limit: int, seconds: float) -> bytes:

@@ -316,7 +316,7 @@ class Answer(httpx.AsyncByteStream):
             raise httpx.RemoteProtocolError("it switched to another protocol")
         if status < FIRST_STATUS:  # its body would be read as that of the next answer
             raise httpx.RemoteProtocolError("the answer is not valid HTTP")
-        if sum(map(len, chain.from_iterable(self.headers))) > MAX_HEAD_BYTES:
+        if len(b"".join(chain.from_iterable(self.headers))) > MAX_HEAD_BYTES:
             raise httpx.RemoteProtocolError("its headers are too long")
         if status < FIRST_FINAL_STATUS:
             self.headers.clear()

@@ -150,6 +150,7 @@ def test_the_code_is_the_turn_s_where_the_answer_was_already_on_its_way():
         ("", '""'),
         ('"', '"\\""'),
         ("é", '"\\u00e9"'),
+        ("a\x7f", '"a\\u007f"'),
         ("x" * 999, "x" * 120),
     ],
 )
