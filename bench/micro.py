@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -40,7 +39,7 @@ from shim.exchange.exchange import callable_names
 from shim.http.bodies import json_object
 from shim.settings import Settings
 from shim.store import open_store
-from shim.upstream import Teller, Upstream
+from shim.upstream import Upstream
 from shim.upstream.sse import PayloadReader
 from shim.wire.base import Json
 
@@ -235,40 +234,22 @@ def delta_phases(stream: Stream, each: int) -> list[float]:
     return [timed(work) for work in (split, read, tell, lambda: list(map(encoded, told)))]
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """An outlet that is one function."""
+def stride_seconds(stream: Stream) -> float | None:
+    """Seconds of the way of all deltas that come alone and only go on, from the event that came to the one that goes out.
 
-    offer: Callable[[Teller, bytes, float], bool]
-
-
-def stride_phases(stream: Stream) -> list[float]:
-    """Seconds of each step over all deltas that come alone and only go on: split, and step; none where they are told otherwise."""
+    None where they are told otherwise.
+    """
     splitter, (reader, assembler) = PayloadReader(), fresh(stream)
     for event in stream.events[:BEGINNING]:
         tell_of(assembler, list(said(reader, splitter.feed(event))))
     stride = stride_of(reader, assembler)
     if stride is None:
-        return []
-    events, strings = stream.events[BEGINNING:], list[bytes]()
-
-    def keep(_: Teller, string: bytes, now: float) -> bool:  # noqa: ARG001 -- an outlet's
-        strings.append(string)
-        return True
-
-    def refuse(*_: object) -> bool:
-        return False
-
-    collecting, splitting = (
-        splitter.taker(stride.front, stride.back, Heard(offer), stride) for offer in (keep, refuse)
-    )
-    assert collecting is not None
-    assert splitting is not None
-    assert all(map(collecting.take, events, repeat(0.0)))
-    return [
-        timed(lambda: list(map(splitting.take, events, repeat(0.0)))),
-        timed(lambda: list(map(stride.tell, strings))),
-    ]
+        return None
+    around = splitter.around(stride.front, stride.back)
+    assert around is not None
+    take, events = stride.taker(*around, bool), stream.events[BEGINNING:]
+    assert all(map(take, events))
+    return timed(lambda: list(map(take, events)))
 
 
 def said(reader: ChunkReader, payloads: list[str]) -> Iterator[Said]:
@@ -330,11 +311,10 @@ def show_deltas() -> None:
 
 def show_strides() -> None:
     """The way of one delta that comes alone and only goes on, which is how most come."""
-    print("\nus a delta, told in strides:   split    step     sum")
+    print("\nus a delta, told in strides")
     for stream in streams():
-        parts = [seconds / (len(stream.events) - BEGINNING) * 1e6 for seconds in stride_phases(stream)]
-        if parts:
-            print(f"  {stream.name:24}" + "".join(f"{part:8.2f}" for part in (*parts, sum(parts))))
+        if (seconds := stride_seconds(stream)) is not None:
+            print(f"  {stream.name:24}{seconds / (len(stream.events) - BEGINNING) * 1e6:8.2f}")
 
 
 def show_long_calls() -> None:

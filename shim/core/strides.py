@@ -3,25 +3,28 @@
 Most reads of a stream bring one chunk, and most chunks differ from the one before in nothing but their text. While that is so, and
 the part in which it is told stays open, a stride has at hand what reading, telling and encoding would find out each time.
 
-Law: a step gives the bytes that `ChunkReader.more`, `Assembler.more` and `encoded` give, and leaves both as these do.
+Law: what a stride takes becomes the bytes that `ChunkReader.more`, `Assembler.more` and `encoded` give, and leaves both as these do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from json.encoder import encode_basestring as as_json
+from math import inf
 
 from pydantic_core import from_json
 
 from shim.core.assembler import Assembler
 from shim.core.deltas import ChunkReader, size_of
-from shim.core.source import Source
 from shim.core.sse import one_line
 from shim.core.text import JOINED_AT, Pieces
 
 TABLED_NUMBERS = 1000
 """Sequence numbers whose digits are at hand: most responses have fewer events."""
+
+Put = Callable[[bytes], bool]
+"""Takes a piece at once and says so; or does nothing."""
 
 _NUMERALS = tuple(b"%d" % number for number in range(TABLED_NUMBERS))
 
@@ -36,9 +39,9 @@ class Stride:
         barred: Finds what the texts may not hold.
         heard: Where the reader keeps the texts, if it does.
         told: Where the open item keeps them.
-        before, middle, after, end: The event, cut where its text (quotes included), its number and its padding stand; with no
-            padding the last two simply follow each other.
-        noise: Where the padding comes from that hides the length of a text; None if nothing does.
+        before, middle, after, end: The event, cut where its text (between its quotes), its number and its padding stand; with
+            no padding the last two simply follow each other.
+        noise: Makes the padding that hides the length of a text; None if nothing does.
     """
 
     reader: ChunkReader
@@ -52,44 +55,70 @@ class Stride:
     middle: bytes
     after: bytes
     end: bytes
-    noise: Source | None
+    noise: Callable[[int], str] | None
+    _made: list[bytes] = field(default_factory=list, init=False)
+    _take: Callable[[bytes], bool] | None = None
 
     def step(self, payload: str) -> bytes | None:
         """The event of a payload; None, with nothing done, if it has to be read."""
-        if not (payload.startswith(self.front) and payload.endswith(self.back)):
-            return None
-        said = slice(len(self.front) - 1, 1 - len(self.back))  # no string where both parts overlap
-        return self.tell(payload[said].encode())
+        if self._take is None:
+            made = self._made
 
-    def tell(self, said: bytes) -> bytes | None:
-        """The event of a text; None, with nothing done, if its payload has to be read.
+            def keep(event: bytes) -> bool:
+                made.append(event)
+                return True
+
+            self._take = self.taker(self.front.encode(), self.back.encode(), inf, keep)
+        return self._made.pop() if self._take(payload.encode()) else None
+
+    def taker(self, begin: bytes, end: bytes, most: float, put: Put) -> Callable[[bytes], bool]:
+        """What makes an event of bytes that are a text as JSON between two given parts, and puts it out.
+
+        It says whether it did; if not, nothing is done, and what came has to be read. Most of what a stream costs is spent
+        here, so whatever does not change is at hand.
 
         Args:
-            said: The text as JSON, or what is no JSON: it begins and ends with a quote.
+            begin: What stands before the text, its first quote included.
+            end: What stands after it, its last quote included.
+            most: Bytes that there may be in all.
+            put: Where the event goes.
         """
-        try:
-            text: str = from_json(said)
-        except ValueError:
-            return None
-        reader, assembler = self.reader, self.assembler
-        length = size = len(text)
-        if length != len(said) - 2:  # something in it is escaped or not ASCII; else it can be told as it came
-            size, said = size_of(text), one_line(as_json(text).encode())
-        if not text or size > reader.room or (self.barred is not None and self.barred(text)):
-            return None
-        reader.room -= size
-        if self.heard is not None:
-            self.heard.append(text)
-        told = self.told.loose
-        told.append(text)
-        if len(told) >= JOINED_AT:
-            self.told.join()
-        number = assembler.number
-        assembler.number = number + 1
-        noise = self.noise
-        padding = b"" if noise is None else noise.padding(length).encode()
-        digits = _NUMERALS[number] if number < TABLED_NUMBERS else b"%d" % number
-        return b"".join((self.before, said, self.middle, digits, self.after, padding, self.end))
+        reader, assembler, barred, noise = self.reader, self.assembler, self.barred, self.noise
+        before, middle, after, last = self.before, self.middle, self.after, self.end
+        heard, told, loose = self.heard, self.told, self.told.loose
+        around = len(begin) + len(end)
+        longest = most - around
+
+        def take(data: bytes) -> bool:
+            said = data.removeprefix(begin).removesuffix(end)
+            size = len(said)
+            if size != len(data) - around or size > longest:
+                return False
+            try:
+                text = said.decode()
+                if not text.isprintable() or "\\" in text or '"' in text:  # else it is what it says
+                    text = from_json(b'"%b"' % said)
+                    size, said = size_of(text), one_line(as_json(text).encode())[1:-1]
+            except ValueError:
+                return False
+            room = reader.room - size
+            if room < 0 or not text or (barred is not None and barred(text)):
+                return False
+            number = assembler.number
+            padding = b"" if noise is None else noise(len(text)).encode()
+            digits = _NUMERALS[number] if number < TABLED_NUMBERS else b"%d" % number
+            if not put(b"".join((before, said, middle, digits, after, padding, last))):
+                return False
+            reader.room = room
+            assembler.number = number + 1
+            if heard is not None:
+                heard.append(text)
+            loose.append(text)
+            if len(loose) >= JOINED_AT:
+                told.join()
+            return True
+
+        return take
 
 
 def stride_of(reader: ChunkReader, assembler: Assembler) -> Stride | None:
@@ -103,7 +132,7 @@ def stride_of(reader: ChunkReader, assembler: Assembler) -> Stride | None:
     before, middle, after = map(str.encode, item.frame.around())
     end, noise = b"}\n\n", None
     if assembler.shape.obfuscation:
-        after, end, noise = after + b',"obfuscation":"', b'"' + end, assembler.source
+        after, end, noise = after + b',"obfuscation":"', b'"' + end, assembler.source.padding
     return Stride(
         reader,
         assembler,
@@ -112,8 +141,8 @@ def stride_of(reader: ChunkReader, assembler: Assembler) -> Stride | None:
         None if barred is None else barred.search,
         None if call is None else call.arguments,
         item.text,
-        before,
-        middle,
+        before + b'"',
+        b'"' + middle,
         after,
         end,
         noise,

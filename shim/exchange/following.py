@@ -22,10 +22,10 @@ from typing import TypeVar
 from pydantic_core import from_json, to_json
 
 from shim.core.sse import framed
+from shim.core.strides import Put
 from shim.errors import Fault
 from shim.store import ResponseStore, StoreFault
 from shim.store.records import TERMINAL, StoredEvent
-from shim.upstream import Outlet
 
 log = logging.getLogger("shim.background")
 
@@ -102,7 +102,7 @@ class Following:
         self._news: asyncio.Event | None = None
         self._waiting = self._over = False
 
-    def ahead(self, outlet: Outlet) -> None:
+    def ahead(self, outlet: Put) -> None:
         """Nothing is: what is stored is read page by page."""
 
     async def read(self) -> bytes | None:

@@ -15,10 +15,10 @@ from shim.ambient import monotonic
 from shim.core.assembler import Assembler
 from shim.core.deltas import DONE, ChunkReader, Finish, Used
 from shim.core.runs import Told, encoded, one_by_one
-from shim.core.strides import Stride, stride_of
+from shim.core.strides import Put, Stride, stride_of
 from shim.errors import Fault, cut_stream
 from shim.exchange.locking import Release, release_nothing
-from shim.upstream import ChatStream, Outlet, Taker
+from shim.upstream import ChatStream, Taker
 from shim.wire.base import Json
 from shim.wire.events import Event
 from shim.wire.response import Response, Usage
@@ -94,7 +94,7 @@ class Turn:
     """Whether the upstream's stream broke: then nothing more is read from it."""
     stride: Stride | None = None
     """What tells more of the same, as long as nothing else comes and bytes are wanted."""
-    outlet: Outlet | None = None
+    outlet: Put | None = None
     """Where that is put out as soon as it comes, if anywhere."""
     passage: Taker | None = None
     """What `chat.read` is given, so that it goes there; None if no stride is under way."""
@@ -122,7 +122,7 @@ class Turn:
         """The next of the same as bytes of a server-sent event stream, whole events only; None after the last."""
         return self._next(encoded, self._step)
 
-    def ahead(self, outlet: Outlet) -> None:
+    def ahead(self, outlet: Put) -> None:
         """Have what is told in strides put out where it is made, as far as that can be, instead of given to who awaits `read`."""
         self.outlet = outlet
 
@@ -176,7 +176,8 @@ class Turn:
         """Tell what only goes on in strides from now on, if that may be."""
         self.stride = stride = stride_of(self.reader, self.assembler)
         if stride is not None and self.outlet is not None:
-            self.passage = self.chat.taker(stride.front, stride.back, self.outlet, stride)
+            around = self.chat.around(stride.front, stride.back)
+            self.passage = None if around is None else stride.taker(*around, self.outlet)
 
     async def _kept(self, events: Sequence[Told]) -> None:
         """Keep the response, before its end, which is in `events`, is told."""

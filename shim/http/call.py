@@ -43,12 +43,8 @@ class Connection(Protocol):
         """Call `told` as soon as the client has left; returns what ends that."""
         ...
 
-    def ready(self) -> bool:
-        """Whether a piece of the answer's body, after which more comes, can be put out without waiting."""
-        ...
-
-    def put(self, piece: bytes) -> None:
-        """Put one out."""
+    def put(self, piece: bytes) -> bool:
+        """Put a piece of the answer's body out, after which more comes, if that can be done without waiting; whether it was."""
         ...
 
 

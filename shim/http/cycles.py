@@ -63,7 +63,8 @@ class Cycle(RequestResponseCycle):
             return
         if message["type"] == "http.response.body":
             if message.get("more_body") and self._chunking:
-                self.put(message.get("body", b""))
+                if body := message.get("body"):
+                    self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
                 return
             sent = self._head and self._ended(message)
         else:
@@ -73,16 +74,14 @@ class Cycle(RequestResponseCycle):
             self.flush()
             await super().send(message)  # type: ignore[arg-type]
 
-    def ready(self) -> bool:
-        """Whether a piece of a chunked body can go out without waiting."""
-        return self._chunking and not (self.flow.write_paused or self.disconnected)
-
-    def put(self, piece: bytes) -> None:
-        """Send a piece of a chunked body."""
-        if piece:
-            size = len(piece)
+    def put(self, piece: bytes) -> bool:
+        """See `shim.http.call.Connection`: such a body is chunked."""
+        if not self._chunking or self.flow.write_paused or self.disconnected:
+            return False
+        if size := len(piece):
             line = _SIZE_LINES[size] if size < TABLED_SIZES else b"%x\r\n" % size
             self.transport.write(b"".join((line, piece, b"\r\n")))
+        return True
 
     def flush(self) -> None:
         """Send the head that waits: its body does not come, or not with it."""

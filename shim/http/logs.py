@@ -164,7 +164,7 @@ def _labels(names: tuple[str, ...]) -> tuple[str, ...]:
 def word(value: object) -> str:
     """`value` as one word: as it is if plain, else quoted and escaped, all in printable ASCII; shortened either way."""
     text = str(value)[:MAX_WORD]
-    return text if are_plain((text,)) else json.dumps(text).replace("\x7f", "\\u007f")
+    return text if are_plain((text,)) else json.dumps(text)
 
 
 def are_plain(words: Collection[str]) -> bool:

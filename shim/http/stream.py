@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from shim.core.strides import Put
     from shim.errors import Fault
-    from shim.upstream import Outlet, Teller
 
 SSE_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 class Told(Protocol):
     """What can be sent as a stream: a `Turn`, or the `Following` of one that runs in the background."""
 
-    def ahead(self, outlet: Outlet) -> None:
+    def ahead(self, outlet: Put) -> None:
         """Put pieces out where they are made, while `read` is awaited, as far as that can be."""
         ...
 
@@ -103,19 +103,15 @@ class EventStream:
             return send
         if call.connection is not None:
             self._connection = call.connection
-            self._turn.ahead(self)
+            self._turn.ahead(self.put)
         return call.outlet
 
-    def offer(self, teller: Teller, said: bytes, now: float) -> bool:
-        """See `shim.upstream.Outlet`."""
+    def put(self, piece: bytes) -> bool:
+        """Put a piece out, if that can be done without waiting; whether it was."""
         connection = self._connection
-        if connection is None or self._beat is not None or not connection.ready():
+        if connection is None or self._beat is not None or not connection.put(piece):
             return False
-        piece = teller.tell(said)
-        if piece is None:
-            return False
-        connection.put(piece)
-        self._last_sent = now
+        self._last_sent = self._clock()
         return True
 
     async def _send_all(self) -> bool:
@@ -139,10 +135,7 @@ class EventStream:
         read = self._turn.read
         try:
             while (piece := await read()) is not None:
-                connection = self._connection
-                if connection is not None and self._beat is None and connection.ready():
-                    connection.put(piece)
-                    self._last_sent = self._clock()
+                if self.put(piece):
                     continue
                 self._relaying = True
                 if self._beat is not None:

@@ -5,7 +5,7 @@ The only package that speaks HTTP as a client. It knows nothing of the Responses
 
 from shim.upstream.catalog import Catalog
 from shim.upstream.client import Upstream
-from shim.upstream.sse import Outlet, Taker, Teller
+from shim.upstream.sse import Around, Taker
 from shim.upstream.stream import ChatStream, RawReply
 
-__all__ = ["Catalog", "ChatStream", "Outlet", "RawReply", "Taker", "Teller", "Upstream"]
+__all__ = ["Around", "Catalog", "ChatStream", "RawReply", "Taker", "Upstream"]

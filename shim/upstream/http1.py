@@ -215,30 +215,26 @@ class Answer(httpx.AsyncByteStream):
     # -- from the connection ----------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
-        """Bytes of the answer."""
+        """Bytes of the answer: taken ahead, if that can be. Else who waits is woken, and finds them or what is wrong."""
+        parts = self._parts
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._unfit(error)
         reader = self._reader
-        if not self._parts or reader is None or reader.done():
+        if not parts or reader is None or reader.done():
             self._count(len(data))
             return
         self._bare_bytes = 0
-        if self._ahead is None or not self._taken(self._ahead):
-            reader.set_result(None)
-
-    def _taken(self, ahead: Taker) -> bool:
-        """Have what has come taken ahead, if that can be; whether it was. Else who waits is woken, and finds it or what is wrong."""
-        parts, now = self._parts, self._loop.time()
-        data = parts[0]
-        size = len(data)
-        if len(parts) > 1 or now >= self._until or size > self._left_bytes or not ahead.take(data, now):
-            return False
-        parts.clear()
-        self._left_bytes -= size
-        self._asked = now
-        return True
+        ahead = self._ahead
+        if ahead is not None:
+            part, now = parts.pop(), self._loop.time()
+            left = self._left_bytes - len(part)
+            if not parts and left >= 0 and now < self._until and ahead(part):
+                self._left_bytes, self._asked = left, now
+                return
+            parts.append(part)
+        reader.set_result(None)
 
     def _count(self, size: int) -> None:
         """Bytes that wake nobody: those of a body hold the upstream back, those between its parts are bounded."""

@@ -10,7 +10,8 @@ No I/O, no JSON. Specification: https://html.spec.whatwg.org/multipage/server-se
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from httpx_sse._decoders import SSEDecoder
 
@@ -27,23 +28,16 @@ MAX_EVENT_BYTES = 64 << 20
 """Bytes of one line, one event or one JSON answer: more is no answer but a fault, and would fill the memory."""
 
 
-class Teller(Protocol):
-    """Makes pieces of an answer of what was said."""
-
-    def tell(self, said: bytes) -> bytes | None:
-        """The piece of what was said, as JSON; None, with nothing done, if none can be made of it alone."""
-        ...
+Taker = Callable[[bytes], bool]
+"""Takes bytes ahead of who waits for them; whether it did. If not, nothing is done."""
 
 
-class Outlet(Protocol):
-    """Takes pieces of an answer without waiting."""
+class Around(NamedTuple):
+    """What stands around the one string in which events differ, both its quotes included; an event has `most` bytes at most."""
 
-    def offer(self, teller: Teller, said: bytes, now: float) -> bool:
-        """Have a piece told of what was said and take it, if there is room now and one is told; whether it did.
-
-        `now` is the loop's time.
-        """
-        ...
+    begin: bytes
+    end: bytes
+    most: int
 
 
 class _Reader(Protocol):
@@ -84,21 +78,19 @@ class PayloadReader:
                     return list(filter(None, events))
         return self._read(data)
 
-    def taker(self, front: str, back: str, outlet: Outlet, teller: Teller) -> Taker | None:
-        """What takes a whole event if its payload is a JSON string between two given parts; only to be asked while `between`.
+    def around(self, front: str, back: str) -> Around | None:
+        """What a whole event begins and ends with if its payload is a JSON string between two given parts.
 
         Args:
             front: What stands before it, its first quote included.
             back: What stands after it, its last quote included.
-            outlet: Where the piece goes.
-            teller: Makes it of what stands between, quotes included, if that is one JSON string: then no line ends within.
 
         Returns:
             None if such payloads have several `data` lines.
         """
         if "\n" in front or "\n" in back:
             return None
-        return Taker(DATA + front.encode(), back.encode() + END, self._limit, outlet, teller)
+        return Around(DATA + front.encode(), back.encode() + END, self._limit)
 
     def _read(self, data: bytes) -> list[str]:
         """The same, whatever the bytes are.
@@ -147,30 +139,6 @@ class PayloadReader:
             self._marked = True
             data = data.removeprefix(BOM)
         return data.lstrip(BLANK)
-
-
-class Taker:
-    """Takes events that differ only in one string: see `PayloadReader.taker`."""
-
-    __slots__ = ("_begin", "_end", "_first", "_last", "_limit", "_outlet", "_said", "_teller")
-
-    def __init__(self, begin: bytes, end: bytes, limit: int, outlet: Outlet, teller: Teller) -> None:
-        self._begin, self._end, self._limit = begin, end, limit
-        self._outlet, self._teller = outlet, teller
-        self._first, self._last = slice(len(begin)), slice(-len(end), None)
-        self._said = slice(len(begin) - 1, 1 - len(end))  # no string where both parts overlap
-
-    def take(self, data: bytes, now: float) -> bool:
-        """Take bytes ahead of who waits for them, if they are such an event and it can go out at once; whether it did.
-
-        Else nothing is done. `now` is the loop's time.
-        """
-        return (
-            data[self._first] == self._begin
-            and data[self._last] == self._end
-            and len(data) <= self._limit
-            and self._outlet.offer(self._teller, data[self._said], now)
-        )
 
 
 class JSONReader:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from shim.settings import Settings
-    from shim.upstream.sse import Outlet, Taker, Teller
+    from shim.upstream.sse import Around, Taker
     from shim.upstream.transport import Reply
 
 LINGER_SECONDS = 1.0
@@ -139,9 +139,9 @@ class ChatStream:
             self._hurried = seconds
             self._source.hurry(seconds)
 
-    def taker(self, front: str, back: str, outlet: Outlet, teller: Teller) -> Taker | None:
-        """What `read` may be given for payloads of which each is a JSON string between `front` and `back`, quotes included."""
-        return self._reader.taker(front, back, outlet, teller)
+    def around(self, front: str, back: str) -> Around | None:
+        """See `shim.upstream.sse.PayloadReader`."""
+        return self._reader.around(front, back)
 
     async def read(self, ahead: Taker | None = None) -> list[str] | None:
         """The next SSE payloads, those of one network read together; None after the last.

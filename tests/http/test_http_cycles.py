@@ -176,6 +176,34 @@ async def test_a_piece_says_its_size_whatever_that_is(size):
     assert (int(line, 16), rest) == (size, b"x" * size + b"\r\n")
 
 
+@pytest.mark.parametrize("size", [1, 15, 16, TABLED_SIZES - 1, TABLED_SIZES, 70_000])
+async def test_a_piece_that_is_put_out_is_what_would_be_sent(size):
+    sent, put = Answering(), Answering()
+    for answering in (sent, put):
+        await answering.cycle.send(start())
+    await sent.cycle.send(body(b"x" * size, more=True))
+    assert put.cycle.put(b"x" * size)
+    assert put.cycle.put(b"")  # a piece of nothing would end the body
+    assert put.transport.writes == sent.transport.writes
+
+
+@pytest.mark.parametrize(
+    "hinder",
+    [
+        lambda answering: answering.flow.pause_writing(),
+        lambda answering: answering.cycle.leave(),
+        lambda answering: setattr(answering, "cycle", Answering().cycle),
+    ],
+)
+async def test_nothing_is_put_out_to_a_slow_client_nor_to_none_nor_before_its_head(hinder):
+    answering = Answering()
+    await answering.cycle.send(start())
+    hinder(answering)
+    before = len(answering.transport.writes)
+    assert not answering.cycle.put(b"x")
+    assert len(answering.transport.writes) == before
+
+
 async def test_uvicorn_makes_our_cycles_itself(monkeypatch):
     monkeypatch.setattr(Cycle, "of", lambda cycle: cycle)  # does nothing about others
     made = []

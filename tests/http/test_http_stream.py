@@ -1,7 +1,6 @@
 """Streams: when pieces leave, what fills silence, and what happens when somebody goes away."""
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 from http_fakes import FakeTurn, post, raw_request, soon
@@ -291,11 +290,10 @@ class OwnServer:
         self.free = True
         self.pieces = []
 
-    def ready(self):
-        return self.free
-
     def put(self, piece):
-        self.pieces.append(piece)
+        if self.free:
+            self.pieces.append(piece)
+        return self.free
 
     def watch(self, told):
         self.told = told
@@ -429,9 +427,9 @@ async def test_a_piece_for_which_a_slow_client_has_no_room_waits_in_the_ordinary
     assert (server.pieces, sent) == ([], [b"-", b"1 ", b"2 ", b""])
 
 
-def offer(turn, said, tell=bytes, now=0.0):
-    """Offer what was said to the turn's stream; `tell` makes a piece of it."""
-    return turn.outlet.offer(SimpleNamespace(tell=tell), said, now)
+def offer(turn, piece):
+    """Offer a piece to the turn's stream."""
+    return turn.outlet(piece)
 
 
 async def test_nothing_is_put_out_past_a_heartbeat_that_waits_for_a_slow_client():
@@ -468,10 +466,10 @@ async def test_silence_is_watched_by_no_task_and_no_longer_than_the_stream():
     stream = on_our_own_server(turn, server, nothing, keepalive_seconds=15)
     await soon(turn.waiting.wait())
     assert len(asyncio.all_tasks() - before) == 2  # the answer and its relay
-    assert not turn.outlet._timer.cancelled()
+    assert not turn.outlet.__self__._timer.cancelled()
     gate.set()
     await soon(stream)
-    assert turn.outlet._timer.cancelled()
+    assert turn.outlet.__self__._timer.cancelled()
 
 
 async def test_a_heartbeat_is_sent_after_so_much_silence_and_no_sooner():
@@ -480,8 +478,8 @@ async def test_a_heartbeat_is_sent_after_so_much_silence_and_no_sooner():
     stream = on_our_own_server(turn, server, nothing, keepalive_seconds=15)
     await soon(turn.waiting.wait())
     for seconds, beats in ((14, 0), (15, 1)):
-        turn.outlet._clock = lambda seconds=seconds: turn.outlet._last_sent + seconds
-        turn.outlet._look()
+        turn.outlet.__self__._clock = lambda seconds=seconds: turn.outlet.__self__._last_sent + seconds
+        turn.outlet.__self__._look()
         assert turn.beats == beats
     gate.set()
     await soon(stream)
@@ -524,22 +522,18 @@ async def test_nothing_is_told_after_a_heartbeat_that_was_made_and_not_sent(step
         await stream
 
 
-async def test_nothing_is_made_for_a_client_that_has_no_room():
-    server, gate, made = OwnServer(), asyncio.Event(), []
-
-    def make(said):
-        made.append(said)
-        return said or None
-
+async def test_nothing_is_put_out_for_a_client_that_has_no_room():
+    server, gate = OwnServer(), asyncio.Event()
     turn = FakeTurn(gate)
     stream = on_our_own_server(turn, server, nothing)
     await soon(turn.waiting.wait())
-    server.free = False
-    assert not offer(turn, b"1 ", make)
+    events, server.free = turn.outlet.__self__, False
+    events._last_sent = 0.0
+    assert not offer(turn, b"1 ")
+    assert events._last_sent == 0.0
     server.free = True
-    assert not offer(turn, b"", make)
-    assert offer(turn, b"2 ", make)
-    assert (made, server.pieces) == ([b"", b"2 "], [b"2 "])
+    assert offer(turn, b"2 ")
+    assert server.pieces == [b"2 "]
     gate.set()
     await soon(stream)
 
@@ -555,9 +549,11 @@ async def test_what_is_put_out_ahead_is_no_silence():
     turn = Beating(gate, b"2 ")
     stream = on_our_own_server(turn, server, nothing, keepalive_seconds=0.2)
     await soon(turn.waiting.wait())
-    now = turn.outlet._last_sent + 0.01
-    assert offer(turn, b"1 ", now=now)
-    assert turn.outlet._last_sent == now
+    events, now = turn.outlet.__self__, 1e9
+    before, events._clock = events._clock, lambda: now
+    assert offer(turn, b"1 ")
+    assert events._last_sent == now
+    events._clock = before
     gate.set()
     await soon(stream)
     assert (server.pieces, beats) == ([b"1 ", b"2 "], [])

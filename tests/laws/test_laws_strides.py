@@ -53,12 +53,12 @@ def by_events(texts, telling=PLAIN, beats=(), **kinds):
 class AheadChat(FakeChat):
     """Has what comes taken where it arrives, as a `ChatStream` does."""
 
-    def taker(self, front, back, outlet, teller):
-        return PayloadReader().taker(front, back, outlet, teller)
+    def around(self, front, back):
+        return PayloadReader().around(front, back)
 
     async def read(self, ahead=None):
         while (payloads := await super().read()) is not None:
-            if not (ahead and len(payloads) == 1 and ahead.take(f"data: {payloads[0]}\n\n".encode(), 0.0)):
+            if not (ahead and len(payloads) == 1 and ahead(f"data: {payloads[0]}\n\n".encode())):
                 break
         return payloads
 
@@ -71,12 +71,11 @@ class Outlet:
         self.asked = 0
         self.pieces = []
 
-    def offer(self, teller, said, _):
+    def put(self, piece):
         self.asked += 1
-        piece = None if self.asked in self.busy else teller.tell(said)
-        if piece is not None:
+        if self.asked not in self.busy:
             self.pieces.append(piece)
-        return piece is not None
+        return self.asked not in self.busy
 
 
 def by_outlet(texts, telling=PLAIN, busy=(), **kinds):
@@ -85,7 +84,7 @@ def by_outlet(texts, telling=PLAIN, busy=(), **kinds):
 
     async def collected():
         played = turn(AheadChat([[text] for text in texts]), telling, **kinds)
-        played.ahead(outlet)
+        played.ahead(outlet.put)
         ordinary = 0
         async for piece in pieces(played):
             outlet.pieces.append(piece)
@@ -117,7 +116,7 @@ def test_what_is_told_ahead_ends_with_its_item_whatever_else_comes_with_the_end(
 
     async def collected():
         played = turn(AheadChat(reads))
-        played.ahead(outlet)
+        played.ahead(outlet.put)
         async for piece in pieces(played):
             outlet.pieces.append(piece)
 
@@ -128,7 +127,7 @@ def test_what_is_told_ahead_ends_with_its_item_whatever_else_comes_with_the_end(
 
 def test_a_turn_that_is_closed_amid_a_stride_has_no_way_back_to_its_outlet():
     played, outlet = turn(AheadChat([[chunk_of(text)] for text in "ab"])), Outlet()
-    played.ahead(outlet)
+    played.ahead(outlet.put)
 
     async def read():
         for _ in range(3):
@@ -176,14 +175,14 @@ FINISH = json.dumps(delta("stop"))
     ],
 )  # fmt: skip
 def test_what_only_goes_on_is_told_in_strides(monkeypatch, texts, strides):
-    made, tell = [], Stride.tell
+    made, step = [], Stride.step
 
-    def counted(self, said):
-        event = tell(self, said)
+    def counted(self, payload):
+        event = step(self, payload)
         made.extend([event] if event is not None else ())
         return event
 
-    monkeypatch.setattr(Stride, "tell", counted)
+    monkeypatch.setattr(Stride, "step", counted)
     assert by_bytes(texts) == by_events(texts)
     assert len(made) == strides
 

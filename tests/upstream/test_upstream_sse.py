@@ -6,8 +6,10 @@ import pytest
 from httpx_sse._decoders import SSEDecoder
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pydantic_core import from_json
 
+from shim.core.deltas import ChunkReader
+from shim.core.strides import Stride
+from shim.core.text import Pieces
 from shim.errors import UpstreamFault
 from shim.upstream.sse import EventReader, LineSplitter, PayloadReader
 
@@ -220,18 +222,12 @@ lines = st.sampled_from(
 )
 
 
-def strings():
-    """What is taken of JSON strings, and who takes it."""
+def taking(reader):
+    """What is taken of JSON strings, and what takes it."""
     taken = []
-
-    def offer(teller, said, now):
-        try:
-            taken.append(from_json(said))
-        except ValueError:
-            return False
-        return True
-
-    return taken, SimpleNamespace(offer=offer)
+    parts = ChunkReader(), SimpleNamespace(number=0), '["', '"]', None, taken, Pieces()
+    stride = Stride(*parts, before=b"", middle=b"", after=b"", end=b"", noise=None)
+    return taken, stride.taker(*reader.around('["', '"]'), lambda _: True)
 
 
 @given(
@@ -248,10 +244,9 @@ def strings():
 @example(['data: ["a"]', "", 'data: ["a"]', "", 'data: ["a"]', ""], [13], "\n", 1 << 20)
 def test_what_is_taken_ahead_is_what_would_be_read(said, places, ends, limit):
     reader = PayloadReader(limit)
-    taken, outlet = strings()
-    ahead = reader.taker('["', '"]', outlet, None)
+    taken, take = taking(reader)
     for data in cut("".join(f"{line}{ends}" for line in said).encode(), places):
-        took = reader.between and ahead.take(data, 0.0)
+        took = reader.between and take(data)
         try:
             read = reader.feed(data)
         except UpstreamFault:
@@ -261,17 +256,16 @@ def test_what_is_taken_ahead_is_what_would_be_read(said, places, ends, limit):
 
 
 def test_a_whole_event_that_comes_alone_is_taken_ahead():
-    taken, outlet = strings()
     reader = PayloadReader()
-    ahead = reader.taker('["', '"]', outlet, None)
+    taken, take = taking(reader)
     assert not reader.between  # a byte order mark might come
     reader.feed(b'data: ["a"]\n\n')
     assert reader.between
-    assert ahead.take(b'data: ["b"]\n\n', 0.0)
-    assert not ahead.take(b'data: ["c"]\n\ndata: ["d"]\n\n', 0.0)
+    assert take(b'data: ["b"]\n\n')
+    assert not take(b'data: ["c"]\n\ndata: ["d"]\n\n')
     assert taken == ["b"]
 
 
 @pytest.mark.parametrize(("front", "back"), [('[\n"', '"]'), ('["', '"\n]')])
 def test_payloads_of_several_lines_are_not_taken_ahead(front, back):
-    assert PayloadReader().taker(front, back, strings()[1], None) is None
+    assert PayloadReader().around(front, back) is None
