@@ -15,15 +15,16 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
 NOTHING = "(nothing planted)"
-SECONDS = 240
+SECONDS = 120
 ALL_SECONDS = 1200
 """After which a run counts as killed: a bug that makes the tests hang was noticed."""
 
@@ -46,6 +47,9 @@ NURSERY.set_forkserver_preload(
         "websockets.asyncio.client",
     ]
 )
+
+
+T = TypeVar("T")
 
 
 class Mutant(NamedTuple):
@@ -598,7 +602,7 @@ MUTANTS = [
         "http/cycles.py",
         "            self._told()\n",
         "            pass\n",
-        f"{CLIENT_FAULTS}::test_the_upstream_is_left_within_a_second[closed]",
+        CYCLES,
     ),
     Mutant(
         "unread-body-hides-the-leaving",
@@ -1206,7 +1210,7 @@ MUTANTS = [
         "core/strides.py",
         "            if size != len(data) - around or size > longest:",
         "            if size > longest:",
-        STRIDES,
+        SSE,
     ),
     Mutant(
         "number-beyond-the-table",
@@ -3259,44 +3263,52 @@ MUTANTS = [
 ]
 
 
-class Outcome(NamedTuple):
-    """What became of one mutant."""
+class Ran(NamedTuple):
+    """What became of a run of tests: pytest's exit status, what it said of it, and the first test that failed, if one did."""
 
-    mutant: Mutant
-    killed: bool
+    status: int
     what: str
+    failed: str = ""
+
+
+class Outcome(NamedTuple):
+    """What became of one mutant, or of the tests with nothing planted."""
+
+    name: str
+    good: bool
+    ran: Ran
     seconds: float = 0.0
 
 
-def copy_of_the_project(folder: Path, tests: str) -> None:
+def copy_of_the_project(folder: Path, tests: Iterable[str]) -> None:
     """The package, its tests and the configuration, with the bytecode of all that these tests import."""
     ignored = shutil.ignore_patterns("__pycache__", ".*", "e2e")
     for name in ("shim", "tests", "schemas"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", folder)
     shutil.copy(ROOT / "README.md", folder)
-    run_tests(folder, f"--collect-only {tests}", keep_bytecode=True)
+    run_tests(folder, ["--collect-only", *tests], keep_bytecode=True)
 
 
 def run_tests(
-    folder: Path, tests: str, seconds: float = SECONDS, *, keep_bytecode: bool = False
-) -> tuple[int, str]:
-    """Run tests in a copy of the project; pytest's exit status and its last lines."""
-    said = folder / "said.txt"
-    process = NURSERY.Process(target=become_pytest, args=(folder, said, tests.split(), keep_bytecode))
+    folder: Path, tests: Sequence[str], seconds: float = SECONDS, *, keep_bytecode: bool = False
+) -> Ran:
+    """Run tests in a copy of the project."""
+    said, failed = folder / "said.txt", folder / "failed.txt"
+    failed.write_text("")
+    process = NURSERY.Process(target=become_pytest, args=(folder, said, failed, tests, keep_bytecode))
     process.start()
     process.join(seconds)
     if process.exitcode is None:
         process.kill()
         process.join()
-        return 1, "took too long"
-    output = said.read_text(errors="replace")
-    lines = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return process.exitcode, lines[0].removeprefix("FAILED ") if lines else output.strip()[-200:]
+        return Ran(1, "took too long")
+    output, test = said.read_text(errors="replace").strip(), failed.read_text()
+    return Ran(process.exitcode or 0, test or output[-200:], test)
 
 
-def become_pytest(folder: Path, said: Path, tests: list[str], keep_bytecode: bool) -> None:
-    """Become pytest in a copy of the project; what it says goes to a file."""
+def become_pytest(folder: Path, said: Path, failed: Path, tests: Sequence[str], keep_bytecode: bool) -> None:
+    """Become pytest in a copy of the project; what it says goes to a file, and the name of a test that fails to another."""
     with said.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -3308,36 +3320,38 @@ def become_pytest(folder: Path, said: Path, tests: list[str], keep_bytecode: boo
     os.environ["HYPOTHESIS_PROFILE"] = "mutants"
     import pytest  # noqa: PLC0415 -- there already, but not where bugs are planted
 
+    class Watcher:
+        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+            if report.failed and not failed.read_text():
+                failed.write_text(report.nodeid)
+
     options = ["-x", "-q", "--no-header", "--tb=no", "--assert=plain", "-p", "no:cacheprovider"]
-    sys.exit(pytest.main([*options, *tests]))
-
-
-def without_bugs(mutants: list[Mutant]) -> Mutant:
-    """All tests that are used, with nothing planted: they must pass, or no kill means anything."""
-    chosen = {test for mutant in mutants for test in mutant.tests.split()}
-    files = {test for test in chosen if "::" not in test}
-    tests = sorted(files | {test for test in chosen if test.partition("::")[0] not in files})
-    return Mutant(NOTHING, "", "", "", " ".join(tests))
+    sys.exit(pytest.main([*options, *tests], plugins=[Watcher()]))
 
 
 def try_mutant(folder: Path, mutant: Mutant) -> Outcome:
     """Plant a bug, run its tests, take the bug out again."""
-    if mutant.name == NOTHING:
-        status, what = run_tests(folder, mutant.tests, ALL_SECONDS)
-        return Outcome(mutant, killed=status == 0, what=what if status else "all tests pass")
     path = folder / "shim" / mutant.file
     source = path.read_text()
     if source.count(mutant.old) != 1:
-        return Outcome(mutant, killed=False, what=f"found {source.count(mutant.old)} times in {mutant.file}")
+        return Outcome(
+            mutant.name, good=False, ran=Ran(1, f"found {source.count(mutant.old)} times in {mutant.file}")
+        )
     times = path.stat()
     path.write_text(source.replace(mutant.old, mutant.new))
     os.utime(path, (0, 0))  # bytecode is taken for that of a source by its time and size
     try:
-        status, what = run_tests(folder, mutant.tests)
+        ran = run_tests(folder, mutant.tests.split())
     finally:
         path.write_text(source)
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    return Outcome(mutant, killed=status == 1, what=what)
+    return Outcome(mutant.name, good=ran.status == 1, ran=ran)
+
+
+def try_nothing(folder: Path, tests: Sequence[str]) -> Outcome:
+    """Run tests that have noticed a bug where there is none: they must pass, or no kill means anything."""
+    ran = run_tests(folder, tests, ALL_SECONDS)
+    return Outcome(NOTHING, good=ran.status == 0, ran=ran._replace(what=ran.failed or f"{len(tests)} tests"))
 
 
 def say(line: str) -> None:
@@ -3353,31 +3367,32 @@ def main(arguments: list[str]) -> int:
         return 0
     unknown = set(arguments) - {mutant.name for mutant in MUTANTS}
     chosen = [mutant for mutant in MUTANTS if not arguments or mutant.name in arguments]
-    all_good = without_bugs(chosen)
-    with tempfile.TemporaryDirectory() as place:
+    outcomes: list[Outcome] = []
+    with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(WORKERS) as pool:
         folders: SimpleQueue[Path] = SimpleQueue()
         for number in range(WORKERS):
             folder = Path(place) / str(number)
-            copy_of_the_project(folder, all_good.tests)
+            copy_of_the_project(folder, {test for mutant in chosen for test in mutant.tests.split()})
             folders.put(folder)
 
-        def one(mutant: Mutant) -> Outcome:
+        def one(trial: Callable[[Path, T], Outcome], tried: T) -> Outcome:
             folder, began = folders.get(), time.monotonic()
             try:
-                return try_mutant(folder, mutant)._replace(seconds=time.monotonic() - began)
+                return trial(folder, tried)._replace(seconds=time.monotonic() - began)
             finally:
                 folders.put(folder)
 
-        with ThreadPoolExecutor(WORKERS) as pool:
-            outcomes = []
-            for done in as_completed([pool.submit(one, mutant) for mutant in (all_good, *chosen)]):
+        def all_of(trial: Callable[[Path, T], Outcome], tried: Iterable[T], good: str, bad: str) -> None:
+            for done in as_completed([pool.submit(one, trial, each) for each in tried]):
                 outcome = done.result()
                 outcomes.append(outcome)
-                verdict = "killed  " if outcome.killed else "SURVIVED"
-                if outcome.mutant.name == NOTHING:
-                    verdict = "passed  " if outcome.killed else "FAILED  "
-                say(f"{verdict} {outcome.seconds:5.1f} s  {outcome.mutant.name:32} {outcome.what[:120]}")
-    killed = sum(outcome.killed for outcome in outcomes)
+                verdict = good if outcome.good else bad
+                say(f"{verdict:8} {outcome.seconds:5.1f} s  {outcome.name:32} {outcome.ran.what[:120]}")
+
+        all_of(try_mutant, chosen, "killed", "SURVIVED")
+        noticed = sorted({outcome.ran.failed for outcome in outcomes if outcome.ran.failed})
+        all_of(try_nothing, [noticed[start::WORKERS] for start in range(WORKERS)], "passed", "FAILED")
+    killed = sum(outcome.good for outcome in outcomes)
     failed = len(outcomes) - killed + len(unknown)
     for name in sorted(unknown):
         say(f"no such mutant: {name}")

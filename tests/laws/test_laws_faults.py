@@ -451,6 +451,8 @@ def test_a_long_call_costs_the_same_for_each_further_piece(monkeypatch, name, he
     for number in range(MANY):
         piece = entry(0, arguments=PIECE, **again) if number else entry(0, "call_1", name, head)
         events += len(told.feed(reader.read(delta(tool_calls=[piece]))))
+        if not number % 1000:
+            assert sum(scanned) <= 2 * ((number + 1) * len(PIECE) + len(head))
     assert events <= MANY + 3
     assert sum(scanned) <= 2 * (MANY * len(PIECE) + len(head))
 

@@ -194,7 +194,8 @@ def raw(text):
 
 @pytest.mark.parametrize("telling", [PLAIN, Telling(obfuscation=True)])
 @pytest.mark.parametrize(
-    "said", ["é", "\\u00e9", "é\\u0041", "\x7f", "\u2028", "a\u2029b", "😀", "\\/", "\\n", '\\"', "a b"]
+    "said",
+    ['a","x":"b', "é", "\\u00e9", "é\\u0041", "\x7f", "\u2028", "a\u2029b", "😀", "\\/", "\\n", '\\"', "a b"],
 )
 def test_a_stride_tells_what_was_said_however_it_was_written(said, telling):
     texts = [*map(raw, "ab"), raw(said), *map(raw, "cd")]

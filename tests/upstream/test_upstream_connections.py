@@ -943,9 +943,9 @@ async def test_who_leaves_as_an_interim_answer_comes_leaves_no_connection_on_whi
 
 
 @asynccontextmanager
-async def awaited(refused=(), **allowed):
+async def awaited(refused=(), answer=BEGUN, **allowed):
     """An answer that somebody waits for, and who does; what comes is taken ahead into a list."""
-    async with begun(BEGUN) as stream:
+    async with begun(answer) as stream:
         assert await stream.read() == b"half"
         taken = []
 
@@ -980,6 +980,14 @@ async def test_what_is_not_taken_ahead_is_read():
         comes(b"x")
         comes(b"y")
         comes(b"z")
+        assert (await reading, taken) == (b"yz", [b"x"])
+
+
+async def test_what_comes_in_several_parts_is_not_taken_ahead():
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with awaited(answer=head + b"4\r\nhalf\r\n") as (_, comes, reading, taken):
+        comes(b"1\r\nx\r\n")
+        comes(b"1\r\ny\r\n1\r\nz\r\n")
         assert (await reading, taken) == (b"yz", [b"x"])
 
 

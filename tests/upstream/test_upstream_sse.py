@@ -239,6 +239,7 @@ def taking(reader):
 @example(['data: ["a"]', "", 'data: ["é😀"]', ""], [13], "\n", 1 << 20)
 @example(['data: ["a"]', "", 'data: ["é😀"]', ""], [13], "\n", 14)
 @example(['data: ["a"]', "", 'data: ["', '"]', ""], [13], "\n", 1 << 20)
+@example(['data: ["a"]', "", 'data: ["ab"]', ""], [13, 22], "\n", 1 << 20)
 @example(['data: ["a"]', "", 'data: ["\r"]', ""], [13], "\n", 1 << 20)
 @example(['data: ["a"]', "", 'data: ["]', ""], [13], "\n", 1 << 20)
 @example(['data: ["a"]', "", 'data: ["a"]', "", 'data: ["a"]', ""], [13], "\n", 1 << 20)
