@@ -247,8 +247,8 @@ def stride_seconds(stream: Stream) -> float | None:
         return None
     around = splitter.around(stride.front, stride.back)
     assert around is not None
-    take, events = stride.taker(*around, bool), stream.events[BEGINNING:]
-    assert all(map(take, events))
+    take, events = stride.taker(around.begin, around.end, around.most, bool), stream.events[BEGINNING:]
+    assert all(map(take, events))  # `bool` takes whatever is something
     return timed(lambda: list(map(take, events)))
 
 

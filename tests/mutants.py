@@ -2,7 +2,7 @@
 
     python tests/mutants.py                run all
     python tests/mutants.py --list         name them
-    python tests/mutants.py late-arguments run some
+    python tests/mutants.py names-doubled          run some
 
 The package is copied, with its tests, into a temporary folder; the working tree is never touched. A bug is one exact
 piece of text, found once in its file, and what stands there instead. Exit status 1 if a bug survives or cannot be
@@ -12,11 +12,14 @@ planted.
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from multiprocessing import connection
 from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple, TypeVar
@@ -24,9 +27,14 @@ from typing import NamedTuple, TypeVar
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
 NOTHING = "(nothing planted)"
+TOO_LONG = "took too long"
 SECONDS = 120
+"""After which a bug counts as killed: one that makes the tests hang was noticed."""
 ALL_SECONDS = 1200
-"""After which a run counts as killed: a bug that makes the tests hang was noticed."""
+"""The same for tests with nothing planted, which have failed then."""
+
+ONE_AT_A_TIME = threading.Lock()
+"""Held while a process is started or joined, since `multiprocessing` then looks after all others as well."""
 
 NURSERY = multiprocessing.get_context("forkserver")
 """Processes that have imported already what every test needs and no bug is planted in."""
@@ -565,7 +573,7 @@ MUTANTS = [
     Mutant(
         "values-of-headers-unchecked",
         "http/cycles.py",
-        '            or len(values := b"".join(said.values())) > len(values.translate(None, _NOT_IN_VALUES))\n',
+        '            or (values := b"".join(said.values())) != values.translate(None, _NOT_IN_VALUES)\n',
         "",
         f"{CYCLES}::test_whatever_is_sent_is_answered_as_uvicorn_would",
     ),
@@ -1159,7 +1167,7 @@ MUTANTS = [
     Mutant(
         "stride-unheard",
         "core/strides.py",
-        "                heard.append(text)\n",
+        "                heard.append(intern(text))  # all are kept to the end, and most are common words\n",
         "                pass\n",
         STRIDES,
     ),
@@ -1169,6 +1177,13 @@ MUTANTS = [
         "core/strides.py",
         "            assembler.number = number + 1\n",
         "",
+        STRIDES,
+    ),
+    Mutant(
+        "stride-keeps-each-word-anew",
+        "core/strides.py",
+        "heard.append(intern(text))",
+        "heard.append(text)",
         STRIDES,
     ),
     Mutant(
@@ -3264,9 +3279,15 @@ MUTANTS = [
 
 
 class Ran(NamedTuple):
-    """What became of a run of tests: pytest's exit status, what it said of it, and the first test that failed, if one did."""
+    """What became of a run of tests.
 
-    status: int
+    Attributes:
+        status: Pytest's exit status; None if it took too long.
+        what: What it said of it.
+        failed: The first test that failed, if one did.
+    """
+
+    status: int | None
     what: str
     failed: str = ""
 
@@ -3297,18 +3318,22 @@ def run_tests(
     said, failed = folder / "said.txt", folder / "failed.txt"
     failed.write_text("")
     process = NURSERY.Process(target=become_pytest, args=(folder, said, failed, tests, keep_bytecode))
-    process.start()
-    process.join(seconds)
-    if process.exitcode is None:
-        process.kill()
+    with ONE_AT_A_TIME:
+        process.start()
+    in_time = connection.wait([process.sentinel], seconds)
+    if not in_time:
+        os.killpg(process.pid or 0, signal.SIGKILL)
+    with ONE_AT_A_TIME:
         process.join()
-        return Ran(1, "took too long")
     output, test = said.read_text(errors="replace").strip(), failed.read_text()
-    return Ran(process.exitcode or 0, test or output[-200:], test)
+    if not in_time:
+        return Ran(None, test or TOO_LONG, test)
+    return Ran(process.exitcode, test or output[-200:], test)
 
 
 def become_pytest(folder: Path, said: Path, failed: Path, tests: Sequence[str], keep_bytecode: bool) -> None:
     """Become pytest in a copy of the project; what it says goes to a file, and the name of a test that fails to another."""
+    os.setsid()  # whatever it starts can be ended with it
     with said.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -3345,7 +3370,7 @@ def try_mutant(folder: Path, mutant: Mutant) -> Outcome:
     finally:
         path.write_text(source)
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    return Outcome(mutant.name, good=ran.status == 1, ran=ran)
+    return Outcome(mutant.name, good=ran.status is None or bool(ran.status == 1 and ran.failed), ran=ran)
 
 
 def try_nothing(folder: Path, tests: Sequence[str]) -> Outcome:
@@ -3366,6 +3391,9 @@ def main(arguments: list[str]) -> int:
         say("\n".join(f"{mutant.name:32} {mutant.file}" for mutant in MUTANTS))
         return 0
     unknown = set(arguments) - {mutant.name for mutant in MUTANTS}
+    if unknown:
+        say(f"no such mutants: {', '.join(sorted(unknown))}")
+        return 1
     chosen = [mutant for mutant in MUTANTS if not arguments or mutant.name in arguments]
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(WORKERS) as pool:
@@ -3389,13 +3417,20 @@ def main(arguments: list[str]) -> int:
                 verdict = good if outcome.good else bad
                 say(f"{verdict:8} {outcome.seconds:5.1f} s  {outcome.name:32} {outcome.ran.what[:120]}")
 
-        all_of(try_mutant, chosen, "killed", "SURVIVED")
-        noticed = sorted({outcome.ran.failed for outcome in outcomes if outcome.ran.failed})
-        all_of(try_nothing, [noticed[start::WORKERS] for start in range(WORKERS)], "passed", "FAILED")
+        try:
+            all_of(try_mutant, chosen, "killed", "SURVIVED")
+            tests = {mutant.name: mutant.tests.split() for mutant in chosen}
+            noticed = [
+                [each.ran.failed] if each.ran.failed else tests[each.name] for each in outcomes if each.good
+            ]
+            told = sorted({test for some in noticed for test in some})
+            parts = [told[start::WORKERS] for start in range(WORKERS)]
+            all_of(try_nothing, filter(None, parts), "passed", "FAILED")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     killed = sum(outcome.good for outcome in outcomes)
-    failed = len(outcomes) - killed + len(unknown)
-    for name in sorted(unknown):
-        say(f"no such mutant: {name}")
+    failed = len(outcomes) - killed
     say(f"{killed} passed, {failed} failed")
     return 1 if failed else 0
 

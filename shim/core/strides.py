@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring as as_json
 from math import inf
+from sys import intern
 
 from pydantic_core import from_json
 
@@ -57,10 +58,12 @@ class Stride:
     end: bytes
     noise: Callable[[int], str] | None
     _made: list[bytes] = field(default_factory=list, init=False)
-    _take: Callable[[bytes], bool] | None = None
+    _take: Callable[[bytes], bool] | None = field(default=None, init=False)
 
     def step(self, payload: str) -> bytes | None:
         """The event of a payload; None, with nothing done, if it has to be read."""
+        if not payload.startswith(self.front):
+            return None
         if self._take is None:
             made = self._made
 
@@ -69,13 +72,13 @@ class Stride:
                 return True
 
             self._take = self.taker(self.front.encode(), self.back.encode(), inf, keep)
-        return self._made.pop() if self._take(payload.encode()) else None
+        return self._made.pop() if self._take(payload.encode(errors="surrogatepass")) else None
 
     def taker(self, begin: bytes, end: bytes, most: float, put: Put) -> Callable[[bytes], bool]:
         """What makes an event of bytes that are a text as JSON between two given parts, and puts it out.
 
-        It says whether it did; if not, nothing is done, and what came has to be read. Most of what a stream costs is spent
-        here, so whatever does not change is at hand.
+        It says whether it did; if not, nothing is done, but that some noise may be used up, and what came has to be read.
+        Most of what a stream costs is spent here, so whatever does not change is at hand.
 
         Args:
             begin: What stands before the text, its first quote included.
@@ -112,7 +115,7 @@ class Stride:
             reader.room = room
             assembler.number = number + 1
             if heard is not None:
-                heard.append(text)
+                heard.append(intern(text))  # all are kept to the end, and most are common words
             loose.append(text)
             if len(loose) >= JOINED_AT:
                 told.join()

@@ -177,7 +177,9 @@ class Turn:
         self.stride = stride = stride_of(self.reader, self.assembler)
         if stride is not None and self.outlet is not None:
             around = self.chat.around(stride.front, stride.back)
-            self.passage = None if around is None else stride.taker(*around, self.outlet)
+            self.passage = (
+                None if around is None else stride.taker(around.begin, around.end, around.most, self.outlet)
+            )
 
     async def _kept(self, events: Sequence[Told]) -> None:
         """Keep the response, before its end, which is in `events`, is told."""

@@ -104,7 +104,7 @@ class Cycle(RequestResponseCycle):
             or connection not in _CONNECTION
             or not (length is None or length.isdigit())
             or b"".join(said).translate(None, _IN_NAMES)
-            or len(values := b"".join(said.values())) > len(values.translate(None, _NOT_IN_VALUES))
+            or (values := b"".join(said.values())) != values.translate(None, _NOT_IN_VALUES)
         ):
             return False
         self.response_started, self.waiting_for_100_continue = True, False

@@ -182,6 +182,7 @@ def _clock(second: int) -> str:
 
 
 def _for_people(second: int, line: str, level: str = "") -> str:
+    """The whole of a line; `line` is printable, as `call_line` gives it."""
     return f"{_clock(second)} {level}{line}"
 
 

@@ -44,6 +44,11 @@ class FakeTurn:
     def ahead(self, outlet):
         self.outlet = outlet
 
+    @property
+    def events(self):
+        """The stream that has it told ahead."""
+        return self.outlet.__self__
+
     async def _follow(self, step):
         if isinstance(step, asyncio.Event):
             self.waiting.set()

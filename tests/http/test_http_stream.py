@@ -466,10 +466,10 @@ async def test_silence_is_watched_by_no_task_and_no_longer_than_the_stream():
     stream = on_our_own_server(turn, server, nothing, keepalive_seconds=15)
     await soon(turn.waiting.wait())
     assert len(asyncio.all_tasks() - before) == 2  # the answer and its relay
-    assert not turn.outlet.__self__._timer.cancelled()
+    assert not turn.events._timer.cancelled()
     gate.set()
     await soon(stream)
-    assert turn.outlet.__self__._timer.cancelled()
+    assert turn.events._timer.cancelled()
 
 
 async def test_a_heartbeat_is_sent_after_so_much_silence_and_no_sooner():
@@ -478,8 +478,8 @@ async def test_a_heartbeat_is_sent_after_so_much_silence_and_no_sooner():
     stream = on_our_own_server(turn, server, nothing, keepalive_seconds=15)
     await soon(turn.waiting.wait())
     for seconds, beats in ((14, 0), (15, 1)):
-        turn.outlet.__self__._clock = lambda seconds=seconds: turn.outlet.__self__._last_sent + seconds
-        turn.outlet.__self__._look()
+        turn.events._clock = lambda seconds=seconds: turn.events._last_sent + seconds
+        turn.events._look()
         assert turn.beats == beats
     gate.set()
     await soon(stream)
@@ -527,7 +527,7 @@ async def test_nothing_is_put_out_for_a_client_that_has_no_room():
     turn = FakeTurn(gate)
     stream = on_our_own_server(turn, server, nothing)
     await soon(turn.waiting.wait())
-    events, server.free = turn.outlet.__self__, False
+    events, server.free = turn.events, False
     events._last_sent = 0.0
     assert not offer(turn, b"1 ")
     assert events._last_sent == 0.0
@@ -549,7 +549,7 @@ async def test_what_is_put_out_ahead_is_no_silence():
     turn = Beating(gate, b"2 ")
     stream = on_our_own_server(turn, server, nothing, keepalive_seconds=0.2)
     await soon(turn.waiting.wait())
-    events, now = turn.outlet.__self__, 1e9
+    events, now = turn.events, 1e9
     before, events._clock = events._clock, lambda: now
     assert offer(turn, b"1 ")
     assert events._last_sent == now

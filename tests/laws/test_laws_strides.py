@@ -245,6 +245,17 @@ async def pieces(played):
         yield piece
 
 
+def test_pieces_of_arguments_that_are_alike_are_kept_once():
+    played = turn(FakeChat([[named(0)], [more_of_it("{")], *[[more_of_it("ab")], [more_of_it("cd")]] * 50]))
+
+    async def read():
+        for _ in range(90):
+            assert await played.read()
+        return played.reader.steady()[2].arguments
+
+    assert len({id(piece) for piece in run(read())[4:]}) == 2
+
+
 def test_what_strides_told_is_kept_in_few_pieces():
     played = turn(FakeChat([[chunk_of("a")]] * 10 * JOINED_AT))
 
