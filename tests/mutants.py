@@ -2809,7 +2809,7 @@ MUTANTS = [
         "upstream/http1.py",
         "None if until == math.inf else loop.call_at(until, self._check)",
         "None",
-        "tests/upstream/test_upstream_client.py",
+        "tests/upstream/test_upstream_client.py::test_no_first_byte_in_time_is_a_504_and_not_repeated",
     ),
     Mutant(
         "time-for-the-head-is-for-the-body",

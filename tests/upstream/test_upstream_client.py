@@ -200,7 +200,7 @@ async def test_a_kept_connection_that_breaks_within_the_answer_is_not_repeated()
 
 
 async def test_no_first_byte_in_time_is_a_504_and_not_repeated():
-    async with serving(silent) as server:
+    async with serving(silent) as server, asyncio.timeout(5):
         fault = await failing(server, header_seconds=0.5)
     assert (fault.status, len(server.requests)) == (504, 1)
     assert fault.message.endswith("no answer in time.")
