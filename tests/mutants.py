@@ -3334,6 +3334,7 @@ def run_tests(
 def become_pytest(folder: Path, said: Path, failed: Path, tests: Sequence[str], keep_bytecode: bool) -> None:
     """Become pytest in a copy of the project; what it says goes to a file, and the name of a test that fails to another."""
     os.setsid()  # whatever it starts can be ended with it
+    noticed = os.open(failed, os.O_WRONLY)  # now, as tests replace what opens files
     with said.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -3346,9 +3347,14 @@ def become_pytest(folder: Path, said: Path, failed: Path, tests: Sequence[str], 
     import pytest  # noqa: PLC0415 -- there already, but not where bugs are planted
 
     class Watcher:
-        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-            if report.failed and not failed.read_text():
-                failed.write_text(report.nodeid)
+        failed = False
+
+        def pytest_runtest_logreport(
+            self, report: pytest.TestReport, write: Callable[..., int] = os.write
+        ) -> None:
+            if report.failed and not self.failed:
+                self.failed = True
+                write(noticed, report.nodeid.encode())
 
     options = ["-x", "-q", "--no-header", "--tb=no", "--assert=plain", "-p", "no:cacheprovider"]
     sys.exit(pytest.main([*options, *tests], plugins=[Watcher()]))
