@@ -1167,7 +1167,7 @@ MUTANTS = [
     Mutant(
         "stride-unheard",
         "core/strides.py",
-        "                heard.append(intern(text))  # all are kept to the end, and most are common words\n",
+        "                heard.append(from_json(b'\"%b\"' % said))\n",
         "                pass\n",
         STRIDES,
     ),
@@ -1182,7 +1182,7 @@ MUTANTS = [
     Mutant(
         "stride-keeps-each-word-anew",
         "core/strides.py",
-        "heard.append(intern(text))",
+        "heard.append(from_json(b'\"%b\"' % said))",
         "heard.append(text)",
         STRIDES,
     ),

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring as as_json
 from math import inf
-from sys import intern
 
 from pydantic_core import from_json
 
@@ -114,8 +113,10 @@ class Stride:
                 return False
             reader.room = room
             assembler.number = number + 1
-            if heard is not None:
-                heard.append(intern(text))  # all are kept to the end, and most are common words
+            if (
+                heard is not None
+            ):  # all is kept to the end, and for the same word the parser gives the same string
+                heard.append(from_json(b'"%b"' % said))
             loose.append(text)
             if len(loose) >= JOINED_AT:
                 told.join()

@@ -549,7 +549,7 @@ async def test_what_is_put_out_ahead_is_no_silence():
     turn = Beating(gate, b"2 ")
     stream = on_our_own_server(turn, server, nothing, keepalive_seconds=0.2)
     await soon(turn.waiting.wait())
-    events, now = turn.events, 1e9
+    events, now = turn.events, turn.events._last_sent + 0.01
     before, events._clock = events._clock, lambda: now
     assert offer(turn, b"1 ")
     assert events._last_sent == now
